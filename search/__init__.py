@@ -1,0 +1,1 @@
+"""The driver: command line, orchestration, results. Sits on `spaces` and `trainable`."""

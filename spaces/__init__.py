@@ -1,0 +1,1 @@
+"""What is searched for each loss: Optuna define-by-run spaces."""

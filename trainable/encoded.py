@@ -1,0 +1,58 @@
+"""A dataset as trials read it: flat token ids with offsets, labels sparse until a batch is made.
+
+Shapes: N documents, T tokens in all, P positive (document, label) pairs, L labels.
+All arrays may be read-only views (a memory map, or Ray's object store): nothing writes to them.
+"""
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from trainable.datasets.records import Group, SplitName
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class EncodedSplit:
+    """Document n has tokens `token_ids[token_offsets[n]:token_offsets[n+1]]`, labels likewise."""
+
+    token_ids: npt.NDArray[np.int32]
+    """[T] word pieces, [CLS] and [SEP] included."""
+    token_offsets: npt.NDArray[np.int64]
+    """[N + 1]"""
+    label_ids: npt.NDArray[np.int32]
+    """[P] label indices, sorted and distinct within a document."""
+    label_offsets: npt.NDArray[np.int64]
+    """[N + 1]"""
+
+    def __len__(self) -> int:
+        return len(self.token_offsets) - 1
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """[N] word pieces per document."""
+        return np.diff(self.token_offsets)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class EncodedDataset:
+    """Three encoded splits, and all that a trial needs to know of their origin."""
+
+    name: str
+    fingerprint: str
+    """Of the texts, the tokenizer and the maximum length together."""
+    label_names: tuple[str, ...]
+    groups: tuple[Group, ...]
+    pad_id: int
+    train: EncodedSplit
+    val: EncodedSplit
+    test: EncodedSplit
+
+    @property
+    def num_labels(self) -> int:
+        """L."""
+        return len(self.label_names)
+
+    def split(self, name: SplitName) -> EncodedSplit:
+        """One split by its name."""
+        return {"train": self.train, "val": self.val, "test": self.test}[name]

@@ -1,0 +1,57 @@
+import json
+import time
+
+import pytest
+
+from search.journal import Journal, finite_metrics, read_journal
+
+
+def test_events_come_back_in_order_with_their_time(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    before = time.time()
+    journal = Journal(path)
+    first = journal.append("search_started", attempt=1)
+    journal.append("epoch", trial=0, epoch=1, metrics={"val/micro_f1": 0.5})
+    events = read_journal(path)
+    assert [event["event"] for event in events] == ["search_started", "epoch"]
+    assert events[0] == first
+    assert before <= events[0]["time"] <= events[1]["time"] <= time.time()
+    assert events[1]["metrics"] == {"val/micro_f1": 0.5}
+
+
+def test_no_file_is_an_empty_journal(tmp_path):
+    assert read_journal(tmp_path / "journal.jsonl") == []
+
+
+@pytest.mark.parametrize("torn", ['{"event": "epo', '{"event": "epoch"}', "{"])
+def test_a_torn_last_line_is_ignored_and_the_next_writer_cuts_it_off(tmp_path, torn):
+    path = tmp_path / "journal.jsonl"
+    Journal(path).append("search_started", attempt=1)
+    with path.open("a") as file:
+        file.write(torn)
+    assert [event["event"] for event in read_journal(path)] == ["search_started"]
+    Journal(path).append("search_ended", status="interrupted", reason="")
+    assert [event["event"] for event in read_journal(path)] == ["search_started", "search_ended"]
+
+
+def test_every_line_is_json_and_on_the_disk_at_once(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    for epoch in range(3):
+        journal.append("epoch", trial=0, epoch=epoch, metrics={})
+        assert len(path.read_text().splitlines()) == epoch + 1
+    for line in path.read_text().splitlines():
+        json.loads(line)
+
+
+def test_a_line_break_in_a_reason_stays_one_line(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    Journal(path).append("trial_ended", trial=0, status="failed", reason="a\nb")
+    assert read_journal(path)[0]["reason"] == "a\nb"
+
+
+def test_nan_is_refused_and_finite_metrics_drops_it(tmp_path):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        Journal(tmp_path / "journal.jsonl").append("epoch", metrics={"train/loss": float("nan")})
+    result = {"train/loss": float("nan"), "epoch": 1, "done": True, "end_status": "", "x": 0.5}
+    assert finite_metrics(result) == {"epoch": 1, "x": 0.5}

@@ -1,0 +1,197 @@
+"""What a search folder says: read-only records built from its files, with neither Ray nor MLflow.
+
+The journal is the source (DESIGN D16): replayed in order, so that a search that was resumed, or
+whose driver died, reads like any other.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from search.files import read_json
+from search.journal import JOURNAL_FILE, read_journal
+from search.lock import is_live
+from search.spec import SPEC_NAME, SearchSpec
+from trainable.config import BEST_OBJECTIVE
+
+DATASET_NAME: Final = "dataset.json"
+VERSIONS_NAME: Final = "versions.json"
+TEST_REPORT_NAME: Final = "test_report.json"
+
+OPEN_STATUSES: Final = ("running", "interrupted")
+"""A trial without an end: its search is alive, or is not."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TrialRecord:
+    """One trial as the journal tells it."""
+
+    number: int
+    """Of the Optuna trial; 0 has the paper's values."""
+    params: Mapping[str, Any]
+    """What was sampled."""
+    status: str
+    """One of `search.journal.END_STATUSES` or `OPEN_STATUSES`."""
+    reason: str = ""
+    epochs: tuple[Mapping[str, Any], ...] = ()
+    """Metrics of each finished epoch, ascending, each epoch once."""
+    started: float
+    """Unix seconds."""
+    ended: float | None = None
+    """Unix seconds; None while open."""
+
+    @property
+    def best_objective(self) -> float | None:
+        """Validation micro-F1 of the best epoch so far; None before the first epoch's end."""
+        return float(self.epochs[-1][BEST_OBJECTIVE]) if self.epochs else None
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The first epoch with the best objective; None where no epoch could be scored."""
+        epoch = int(self.epochs[-1].get("best/epoch", 0)) if self.epochs else 0
+        return epoch or None
+
+    @property
+    def best_threshold(self) -> float | None:
+        """The threshold that goes with the best epoch."""
+        return float(self.epochs[-1]["best/threshold"]) if self.best_epoch else None
+
+    @property
+    def best_metrics(self) -> Mapping[str, Any]:
+        """All metrics of the best epoch; empty where there is none."""
+        return next((row for row in self.epochs if row["epoch"] == self.best_epoch), {})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SearchRecord:
+    """One search as its folder tells it."""
+
+    folder: Path
+    spec: SearchSpec
+    trials: tuple[TrialRecord, ...]
+    """Ascending by number."""
+    status: str
+    """`running`, `completed`, `interrupted`, `time_budget` or `failed`."""
+    reason: str = ""
+    test_report: dict[str, Any] | None = None
+    """Of the winner; None before the test set was opened."""
+    dataset: dict[str, Any]
+    """The description of the data; empty before it was written."""
+    wall_s: float = 0.0
+    """Seconds over all attempts."""
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The trial with the highest objective, the lower number on ties; None without epochs."""
+        scored = [trial for trial in self.trials if trial.best_epoch]
+        return max(scored, key=lambda t: (t.best_objective or 0.0, -t.number), default=None)
+
+    @property
+    def paper(self) -> TrialRecord | None:
+        """Trial 0: the paper's values."""
+        return next((trial for trial in self.trials if trial.number == 0), None)
+
+    @property
+    def epochs_spent(self) -> int:
+        """Epochs trained in all trials."""
+        return sum(len(trial.epochs) for trial in self.trials)
+
+
+def load_search(folder: Path) -> SearchRecord:
+    """Read the search in `folder`, running or not.
+
+    Raises:
+        UsageError: no search there, or a file of it was edited into nonsense.
+    """
+    spec = SearchSpec.load(folder / SPEC_NAME)
+    events = read_journal(folder / JOURNAL_FILE)
+    live = is_live(folder)
+    status, reason = _search_end(events, live=live)
+    return SearchRecord(
+        folder=folder,
+        spec=spec,
+        trials=_trials(events, open_status="running" if live else "interrupted"),
+        status=status,
+        reason=reason,
+        test_report=read_json(folder / TEST_REPORT_NAME),
+        dataset=read_json(folder / DATASET_NAME) or {},
+        wall_s=_wall_s(events),
+    )
+
+
+@dataclasses.dataclass
+class _Draft:
+    """A trial while its events are replayed."""
+
+    params: Mapping[str, Any]
+    started: float
+    epochs: dict[int, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    status: str = ""
+    reason: str = ""
+    ended: float | None = None
+
+
+def _trials(events: Sequence[Mapping[str, Any]], *, open_status: str) -> tuple[TrialRecord, ...]:
+    drafts: dict[int, _Draft] = {}
+    for event in events:
+        match event["event"]:
+            case "trial_started":
+                _start(drafts, event)
+            case "epoch":
+                _add_epoch(drafts[event["trial"]], event)
+            case "trial_restarted":
+                drafts[event["trial"]].epochs.clear()
+            case "trial_ended":
+                draft = drafts[event["trial"]]
+                draft.status, draft.reason = event["status"], event.get("reason", "")
+                draft.ended = event["time"]
+    return tuple(
+        TrialRecord(
+            number=number,
+            params=draft.params,
+            status=draft.status or open_status,
+            reason=draft.reason,
+            epochs=tuple(draft.epochs[epoch] for epoch in sorted(draft.epochs)),
+            started=draft.started,
+            ended=draft.ended,
+        )
+        for number, draft in sorted(drafts.items())
+    )
+
+
+def _start(drafts: dict[int, _Draft], event: Mapping[str, Any]) -> None:
+    """A first start, possibly in place of a trial that an earlier attempt left open."""
+    number = event["trial"]
+    drafts[number] = _Draft(params=event["params"], started=event["time"])
+    if event.get("resumes") in drafts:
+        drafts[event["resumes"]].reason = f"run again as trial {number}"
+
+
+def _add_epoch(draft: _Draft, event: Mapping[str, Any]) -> None:
+    """Keep the last word on each epoch; what a restart went back behind is void."""
+    epoch = int(event["epoch"])
+    draft.epochs = {e: row for e, row in draft.epochs.items() if e < epoch}
+    draft.epochs[epoch] = {**event["metrics"], "epoch": epoch}
+
+
+def _search_end(events: Sequence[Mapping[str, Any]], *, live: bool) -> tuple[str, str]:
+    if live:
+        return "running", ""
+    for event in reversed(events):
+        if event["event"] == "search_ended":
+            return event["status"], event.get("reason", "")
+        if event["event"] == "search_started":
+            break
+    return "interrupted", "the search ended without a word: its process was killed"
+
+
+def _wall_s(events: Sequence[Mapping[str, Any]]) -> float:
+    """Seconds between the first and the last event of each attempt, summed."""
+    total, began, last = 0.0, None, None
+    for event in events:
+        if event["event"] == "search_started":
+            total += (last - began) if began is not None and last is not None else 0.0
+            began = event["time"]
+        last = event["time"]
+    return total + ((last - began) if began is not None and last is not None else 0.0)

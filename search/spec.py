@@ -1,0 +1,243 @@
+"""The resolved search: everything decided before the first trial, stored beside the results.
+
+`spec.yaml` is the search's identity: its fingerprint covers what changes the numbers, and leaves
+out what only says where and how fast they are computed.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from search.files import read_yaml, write_yaml
+from spaces import Space
+from trainable.config import TrialConfig
+from trainable.errors import UsageError, unknown_name
+
+SPEC_NAME: Final = "spec.yaml"
+SPEC_FORMAT: Final = "longtail-search/spec"
+SPEC_VERSION: Final = 1
+
+NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""A search name is a folder, a study and a run name at once."""
+
+FIXED_IN_A_SEARCH: Final = frozenset(
+    {"dataset", "data_path", "split_seed", "max_train_docs", "max_val_docs", "max_test_docs"}
+    | {"text_column", "labels_column", "split_column", "label_separator"}
+    | {"encoder", "max_length", "loss", "epochs", "num_threads", "precision", "seed"}
+)
+"""Settings that trials of one search share: data and encoder are loaded once, ASHA compares at
+equal epochs, and a loss has hyperparameters that another has not."""
+
+_OPERATIONAL: Final = frozenset(
+    {"name", "runs_dir", "preset", "trials", "time_budget_s", "cpus_per_trial", "gpus_per_trial"}
+    | {"max_concurrent", "address", "tracking_uri"}
+)
+_SECRET_KEYS: Final = re.compile(r"pass|secret|token|key|^user$", re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class SearchSpec:
+    """One search, complete and checked.
+
+    Raises:
+        UsageError: a value outside its range, or a space over a setting that trials must share.
+    """
+
+    name: str
+    """Of the folder, the Optuna study and the MLflow parent run."""
+    runs_dir: str
+    """Folder of all searches; absolute, because workers change their working directory."""
+    preset: str
+    """The preset that filled what the user left open."""
+    config: TrialConfig
+    """The paper's values for what is sampled, the fixed value for everything else; mu explicit."""
+    space: Space
+    """What is sampled."""
+    trials: int
+    """Trials of the whole search, trial 0 (the paper's values) included; at least 1."""
+    time_budget_s: float | None = None
+    """Seconds after which no trial goes on; None: no limit."""
+    grace_period: int
+    """Epochs before ASHA may stop a trial; at least 1."""
+    reduction_factor: int
+    """ASHA keeps the best 1/reduction_factor at each rung; at least 2."""
+    cpus_per_trial: float
+    """CPU cores that Ray reserves for a trial."""
+    gpus_per_trial: float = 0.0
+    """GPUs, or a fraction of one, that Ray reserves for a trial."""
+    max_concurrent: int
+    """At most so many trials at once; at least 1."""
+    seed: int = 0
+    """Of the sampler; trials have `config.seed`."""
+    address: str | None = dataclasses.field(default=None, repr=False)
+    """Of an existing Ray cluster; None: a private one on this machine."""
+    tracking_uri: str | None = dataclasses.field(default=None, repr=False)
+    """Of the MLflow store; None: `sqlite:///RUNS_DIR/mlflow.db`."""
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if not Path(self.runs_dir).is_absolute():
+            raise UsageError(f"runs_dir must be an absolute path, got '{self.runs_dir}'")
+        _at_least("trials", self.trials, 1)
+        _at_least("grace-period", self.grace_period, 1)
+        _at_least("reduction-factor", self.reduction_factor, 2)
+        _at_least("max-concurrent", self.max_concurrent, 1)
+        _at_least("seed", self.seed, 0)
+        _positive("cpus-per-trial", self.cpus_per_trial)
+        _not_negative("gpus-per-trial", self.gpus_per_trial)
+        if self.gpus_per_trial > 1 and self.gpus_per_trial != int(self.gpus_per_trial):
+            raise UsageError(
+                f"gpus-per-trial above 1 must be a whole number, got {self.gpus_per_trial:g}"
+            )
+        if self.time_budget_s is not None:
+            _positive("time-budget", self.time_budget_s)
+        for name in self.space.names:
+            if name in FIXED_IN_A_SEARCH:
+                raise UsageError(
+                    f"setting '{name}' cannot be searched: all trials of a search share it; "
+                    f"give it one value with --set {name}=VALUE"
+                )
+
+    @property
+    def folder(self) -> Path:
+        """Where this search keeps everything: RUNS_DIR/NAME."""
+        return Path(self.runs_dir) / self.name
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Epochs at which ASHA may stop a trial, ascending; empty: it stops none."""
+        rungs = []
+        epoch = self.grace_period
+        while epoch < self.config.epochs:
+            rungs.append(epoch)
+            epoch *= self.reduction_factor
+        return tuple(rungs)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over what changes the numbers; the data have a fingerprint of their own."""
+        values = {k: v for k, v in self.to_mapping().items() if k not in _OPERATIONAL}
+        values["config"] = {k: v for k, v in values["config"].items() if k != "data_path"}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+    def trial_config(self, params: Mapping[str, Any]) -> TrialConfig:
+        """The complete configuration of the trial with these sampled `params`."""
+        return self.config.replace(**params)
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed, checked anew."""
+        return dataclasses.replace(self, **changes)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain values in the order of declaration; addresses without credentials."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {
+            **values,
+            "config": self.config.to_mapping(),
+            "space": self.space.to_mapping(),
+            "address": without_credentials(self.address),
+            "tracking_uri": without_credentials(self.tracking_uri),
+        }
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_mapping`, up to credentials.
+
+        Raises:
+            UsageError: an unknown, missing or nonsensical value.
+        """
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        for key in values:
+            if key not in fields:
+                raise unknown_name("key", key, fields)
+        for name, field in fields.items():
+            if name not in values and field.default is dataclasses.MISSING:
+                raise UsageError(f"the key '{name}' is missing")
+        for name in ("config", "space"):
+            if not isinstance(values[name], Mapping):
+                raise UsageError(f"'{name}' must hold settings, got {values[name]!r}")
+        return cls(
+            **{
+                **{name: _plain(fields[name], value) for name, value in values.items()},
+                "config": TrialConfig.from_mapping(values["config"]),
+                "space": Space.from_mapping(values["space"]),
+            }
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the spec as YAML, whole or not at all, without credentials."""
+        write_yaml(path, SPEC_FORMAT, SPEC_VERSION, self.to_mapping())
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a spec.
+
+        Raises:
+            UsageError: no such file, not a spec, another version, or an edit that makes no sense.
+        """
+        values = read_yaml(path, SPEC_FORMAT, SPEC_VERSION)
+        try:
+            return cls.from_mapping(values)
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}") from None
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError unless `name` can be a search's name."""
+    if not NAME_PATTERN.fullmatch(name):
+        raise UsageError(
+            f"a search name has 1 to 100 letters, digits, '.', '_' or '-' and starts with a "
+            f"letter or digit, got '{name}'"
+        )
+
+
+def without_credentials(uri: str | None) -> str | None:
+    """`uri` without user information and secret query parameters.
+
+    >>> without_credentials("https://ann:pw@host:5000/x?password=1&ssl=1")
+    'https://host:5000/x?ssl=1'
+    """
+    if uri is None or "://" not in uri:
+        return uri
+    parts = urlsplit(uri)
+    query = [(k, v) for k, v in parse_qsl(parts.query) if not _SECRET_KEYS.search(k)]
+    host = parts.netloc.rpartition("@")[2]
+    bare = urlunsplit((parts.scheme, host, parts.path, urlencode(query), ""))
+    # urlunsplit drops the empty host of sqlite:///x, which must keep its slashes
+    scheme = f"{parts.scheme}://"
+    return bare if bare.startswith(scheme) else scheme + bare.removeprefix(f"{parts.scheme}:")
+
+
+def _plain(field: dataclasses.Field[Any], value: Any) -> Any:
+    """`value` if it has the plain type of `field` (the two nested ones are built elsewhere)."""
+    annotation = str(field.type)
+    kinds = {"int": int, "float": (int, float), "str": str}
+    for name, kind in kinds.items():
+        if name in annotation:
+            if value is None and "None" in annotation:
+                return None
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise UsageError(f"'{field.name}' must be of type {name}, got {value!r}")
+            return float(value) if name == "float" else value
+    return value
+
+
+def _at_least(option: str, value: int, low: int) -> None:
+    if value < low:
+        raise UsageError(f"{option} must be at least {low}, got {value}")
+
+
+def _positive(option: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise UsageError(f"{option} must be above 0, got {value:g}")
+
+
+def _not_negative(option: str, value: float) -> None:
+    if not (math.isfinite(value) and value >= 0):
+        raise UsageError(f"{option} must be at least 0, got {value:g}")

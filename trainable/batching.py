@@ -1,0 +1,108 @@
+"""From document numbers to padded tensors: the order of an epoch, slices of like length.
+
+A step of the optimiser always sees the same B documents; they are cut into slices of like length
+that are padded each to its own longest, and whose gradients add up (DESIGN section 6). Buckets
+across the whole set would make batches of one class, because Reuters' largest class is short.
+
+Shapes: B documents of a slice or batch, L labels, N documents of a split, T word pieces.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from trainable.encoded import EncodedSplit
+
+Indices = npt.NDArray[np.int64]
+
+_WIDTH_MULTIPLE: Final = 8
+"""Widths are rounded up to this: aligned loads, and attention masks that GPU kernels accept."""
+
+
+def epoch_order(num_docs: int, *, seed: int, epoch: int) -> Indices:
+    """The order of the documents in an epoch: [N], a function of its arguments alone."""
+    return np.random.default_rng([seed, epoch]).permutation(num_docs)
+
+
+def batches_of(order: Indices, batch_size: int) -> Iterator[Indices]:
+    """Consecutive batches; the last one may be smaller."""
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+def cut_slices(
+    lengths_B: Indices, *, max_width: int, max_tokens: int, overhead_tokens: int
+) -> list[Indices]:
+    """Cut documents into slices of like length, with the least padding that is worth it.
+
+    Exact, by dynamic programming over the sorted lengths: the cost of a slice is its documents x
+    its width, plus `overhead_tokens`.
+
+    Args:
+        lengths_B: word pieces per document.
+        max_width: rounding up to the multiple stops here (the encoder's positions).
+        max_tokens: no slice is larger, unless it is one document.
+        overhead_tokens: what a slice of any size costs besides, in word pieces.
+
+    Returns:
+        Positions in `lengths_B`, each exactly once; slices from short to long.
+    """
+    order_B = np.argsort(lengths_B, kind="stable")
+    widths_B = _width(lengths_B[order_B], max_width)
+    num_docs = len(order_B)
+    best = np.zeros(num_docs + 1)
+    start_of = np.zeros(num_docs + 1, dtype=np.int64)
+    for end in range(1, num_docs + 1):
+        tokens = (end - np.arange(end)) * widths_B[end - 1]
+        cost = best[:end] + tokens + overhead_tokens
+        cost[:-1][tokens[:-1] > max_tokens] = np.inf
+        start_of[end] = int(np.argmin(cost))
+        best[end] = cost[start_of[end]]
+    slices: list[Indices] = []
+    end = num_docs
+    while end > 0:
+        slices.append(order_B[start_of[end] : end])
+        end = int(start_of[end])
+    return slices[::-1]
+
+
+def padded_tokens(
+    split: EncodedSplit, docs_B: Indices, *, pad_id: int, max_width: int, device: torch.device
+) -> tuple[Tensor, Tensor | None]:
+    """The word pieces of some documents, padded to the longest of them.
+
+    Returns:
+        `ids_BT` int64, and `mask_B11T` bool: True where a word piece is, ready for attention (a
+        mask of two dimensions would be checked for padding in every forward pass, which waits for
+        a GPU); None where nothing is padded.
+    """
+    starts_B, lengths_B = split.token_offsets[docs_B], split.lengths[docs_B]
+    columns_T = np.arange(int(_width(lengths_B.max(), max_width)))
+    real_BT = columns_T < lengths_B[:, None]
+    source_BT = np.where(real_BT, starts_B[:, None] + columns_T, 0)
+    ids_BT = np.where(real_BT, split.token_ids[source_BT], pad_id).astype(np.int64)
+    mask_BT = None if real_BT.all() else torch.from_numpy(real_BT).to(device)
+    return (
+        torch.from_numpy(ids_BT).to(device),
+        None if mask_BT is None else mask_BT[:, None, None, :],
+    )
+
+
+def dense_targets(
+    split: EncodedSplit, docs_B: Indices, num_labels: int, device: torch.device
+) -> Tensor:
+    """The labels of some documents: [B, L] bool."""
+    targets_BL = np.zeros((len(docs_B), num_labels), dtype=np.bool_)
+    for row, doc in enumerate(docs_B):
+        start, end = split.label_offsets[doc], split.label_offsets[doc + 1]
+        targets_BL[row, split.label_ids[start:end]] = True
+    return torch.from_numpy(targets_BL).to(device)
+
+
+def _width(lengths: npt.NDArray[np.int64], max_width: int) -> npt.NDArray[np.int64]:
+    rounded = -(-lengths // _WIDTH_MULTIPLE) * _WIDTH_MULTIPLE
+    return np.maximum(lengths, np.minimum(rounded, max_width))

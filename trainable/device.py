@@ -1,0 +1,55 @@
+"""Where a trial computes: device, precision, CPU threads, and how running out of memory looks."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+
+def pick_device() -> torch.device:
+    """The first CUDA device that this process may see, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def resolve_precision(name: str, device: torch.device) -> str:
+    """`bf16` or `fp32` for the setting `precision`; `auto` is bf16 where it is native.
+
+    Emulated bfloat16 is slower than float32, so `auto` asks for instructions (AVX512-BF16 or AMX
+    on CPUs, Ampere or later on GPUs), not for support.
+    """
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16" if native else "fp32"
+
+
+@contextlib.contextmanager
+def cpu_threads(num_threads: int) -> Iterator[None]:
+    """Compute with `num_threads` CPU threads inside, as before outside; 0 changes nothing."""
+    before = torch.get_num_threads()
+    if num_threads:
+        torch.set_num_threads(num_threads)
+    try:
+        yield
+    finally:
+        if num_threads:
+            torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's generators inside; outside their states are as before."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` is a failed allocation, on a GPU or a CPU."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    # torch's CPU allocator raises a plain RuntimeError
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -1,0 +1,75 @@
+"""From documents to logits: slices, padding, precision. One path for training and evaluation.
+
+Shapes: B documents, L labels, T word pieces.
+"""
+
+import dataclasses
+from typing import Final
+
+import torch
+from torch import Tensor
+from transformers import BertForSequenceClassification
+
+from trainable.batching import Indices, cut_slices, dense_targets, padded_tokens
+from trainable.encoded import EncodedSplit
+from trainable.model import classify
+
+# of one forward pass, in word pieces: its largest size, and what a pass of any size costs besides
+# (measured on 2 cores; for a GPU an estimate of its kernel launches)
+_MAX_TOKENS: Final = {"cpu": 4096, "cuda": 16384}
+_OVERHEAD_TOKENS: Final = {"cpu": 64, "cuda": 4096}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Forward:
+    """Computes logits of encoded documents with a model, wherever that is."""
+
+    model: BertForSequenceClassification
+    precision: str
+    """`bf16` or `fp32`."""
+    pad_id: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.model.device
+
+    def autocast(self) -> torch.autocast:
+        """To be entered around all slices of a batch: weights are cast once."""
+        enabled = self.precision == "bf16"
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
+
+    def slices(self, split: EncodedSplit, docs_B: Indices) -> list[Indices]:
+        """Positions in `docs_B`, grouped to documents of like length; each exactly once."""
+        return cut_slices(
+            split.lengths[docs_B],
+            max_width=self.model.config.max_position_embeddings,
+            max_tokens=_MAX_TOKENS[self.device.type],
+            overhead_tokens=_OVERHEAD_TOKENS[self.device.type],
+        )
+
+    def logits(self, split: EncodedSplit, docs_B: Indices) -> Tensor:
+        """Logits [B, L] float32 of one slice, in one pass; within `autocast`."""
+        ids_BT, mask_B11T = padded_tokens(
+            split,
+            docs_B,
+            pad_id=self.pad_id,
+            max_width=self.model.config.max_position_embeddings,
+            device=self.device,
+        )
+        return classify(self.model, ids_BT, mask_B11T)
+
+    def targets(self, split: EncodedSplit, docs_B: Indices) -> Tensor:
+        """Targets [B, L] bool."""
+        return dense_targets(split, docs_B, self.model.config.num_labels, self.device)
+
+    @torch.no_grad()
+    def inference(self, split: EncodedSplit, docs_B: Indices) -> Tensor:
+        """Logits [B, L] float32 of any number of documents, in the order of `docs_B`."""
+        self.model.eval()
+        logits_BL = torch.empty(len(docs_B), self.model.config.num_labels, device=self.device)
+        with self.autocast():
+            for positions in self.slices(split, docs_B):
+                rows = torch.from_numpy(positions).to(self.device)
+                logits_BL[rows] = self.logits(split, docs_B[positions])
+        return logits_BL

@@ -81,7 +81,7 @@ class TrialConfig:
     """
 
     dataset: str = "reuters"
-    """Name of a registered dataset, or a path to the user's own file."""
+    """Name of a registered dataset; `file`: the user's own, at `data_path`."""
     data_path: str | None = None
     """Where the dataset lies (absolute), when it is not in the cache."""
     split_seed: int = 123

@@ -16,6 +16,8 @@ def default_cache_dir() -> Path:
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
         return Path(chosen).expanduser().absolute()
-    import platformdirs
-
+    try:
+        import platformdirs
+    except ImportError:  # a bare training machine
+        return Path("~/.cache/longtail-search").expanduser()
     return platformdirs.user_cache_path("longtail-search")

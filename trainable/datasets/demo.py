@@ -56,7 +56,8 @@ def load_demo(config: TrialConfig, cache_dir: Path) -> TextDataset:  # noqa: ARG
 
 def _write() -> tuple[list[Document], list[Document]]:
     rng = random.Random(_TEXT_SEED)
-    pool, test = [], []
+    pool: list[Document] = []
+    test: list[Document] = []
     plan = [
         (family, rank, number)
         for family, (_, topics) in enumerate(words.FAMILIES)

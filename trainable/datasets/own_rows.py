@@ -46,6 +46,9 @@ def read_rows(path: Path, config: TrialConfig) -> list[Row]:
         rows = [_check(path, line, raw, config) for line, raw in read(path, config)]
     except OSError as error:
         raise UsageError(f"--data '{path}' cannot be read: {error.strerror or error}") from error
+    bare = next((row for row in rows if row.split is None), None)
+    if bare is not None and any(row.split for row in rows):
+        raise complain(path, bare.line, f"no '{config.split_column}', which other lines have")
     if not rows:
         raise UsageError(f"--data '{path}' holds no documents")
     return rows
@@ -53,7 +56,8 @@ def read_rows(path: Path, config: TrialConfig) -> list[Row]:
 
 def complain(path: Path, line: int, problem: str) -> UsageError:
     """The error for one line of a file."""
-    return UsageError(f"{path}, line {line}: {problem}")
+    place = "row" if path.suffix.lower() == ".parquet" else "line"
+    return UsageError(f"{path}, {place} {line}: {problem}")
 
 
 def _check(path: Path, line: int, raw: Mapping[str, Any], config: TrialConfig) -> Row:
@@ -171,8 +175,7 @@ def _read_parquet(path: Path, config: TrialConfig) -> RawRows:
         for batch in file.iter_batches(columns=used):
             for raw in batch.to_pylist():
                 line += 1
-                # unread columns matter only to the error that names what was found
-                yield line, raw if len(used) >= 2 else dict.fromkeys(names)
+                yield line, raw
     except pa.ArrowException as error:
         raise UsageError(f"--data '{path}' is no Parquet file, or damaged: {error}") from error
 
@@ -181,6 +184,7 @@ def _check_header(path: Path, header: Sequence[str], config: TrialConfig) -> Non
     for column in (config.text_column, config.labels_column, config.split_column):
         if header.count(column) > 1:
             raise complain(path, 1, f"column '{column}' occurs {header.count(column)} times")
+    _need_columns(path, 1, dict.fromkeys(header), config)
 
 
 def _show(value: Any) -> str:

@@ -139,9 +139,9 @@ def _other_seed(pool: Sequence[Document], topics: set[str], split_seed: int) -> 
 
 
 def _download(cache_dir: Path) -> Path:
-    import pooch
-
     try:
+        import pooch
+
         found = pooch.retrieve(
             PACKAGE_URL,
             known_hash=f"md5:{PACKAGE_MD5}",
@@ -149,7 +149,7 @@ def _download(cache_dir: Path) -> Path:
             path=cache_dir / "reuters",
             downloader=pooch.HTTPDownloader(progressbar=True, timeout=_PATIENCE_S),
         )
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         raise UsageError(
             f"dataset 'reuters' is not on this machine and could not be downloaded into "
             f"'{cache_dir}' ({type(error).__name__}). Three ways out: --data PATH to a copy "

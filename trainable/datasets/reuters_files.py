@@ -60,9 +60,9 @@ def read_layout(files: Container) -> list[ReutersDocument] | None:
 
 
 def clean_text(text: str) -> str:
-    """The stated form of one piece of text (see the module's docstring).
+    r"""The stated form of one piece of text (see the module's docstring).
 
-    >>> clean_text("&#2;  Prices of  &lt;ABC> rose.\\n Reuter\\n&#3;")
+    >>> clean_text("&#2;  Prices of  &lt;ABC> rose.\n Reuter\n&#3;")
     'Prices of <ABC> rose.'
     """
     text = _CONTROL_ENTITY.sub(" ", text)

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 from typing import Any, Final
 
 from spaces.dimension import Dimension, Value
@@ -11,30 +10,6 @@ from trainable.config import PAPER_LOSS_VALUES, TrialConfig, parse_setting, sett
 from trainable.errors import UsageError, unknown_name
 
 _RANGE_KEYS: Final = ("low", "high", "log", "choices")
-
-_DATA_REASON: Final = "the data are read and encoded once per search: fix it, one search per value"
-_FIXED_PER_SEARCH: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "loss": "a search is for one loss: choose it with --loss",
-        **dict.fromkeys(
-            (
-                "dataset",
-                "data_path",
-                "split_seed",
-                "max_train_docs",
-                "max_val_docs",
-                "max_test_docs",
-                "text_column",
-                "labels_column",
-                "split_column",
-                "label_separator",
-                "encoder",
-                "max_length",
-            ),
-            _DATA_REASON,
-        ),
-    }
-)
 
 
 def change_space(space: Space, changes: Mapping[str, Any]) -> Space:
@@ -47,7 +22,8 @@ def change_space(space: Space, changes: Mapping[str, Any]) -> Space:
             high. Numbers may be text: YAML reads `1e-5` as text.
 
     Raises:
-        UsageError: an unknown setting or key, one that a search cannot vary, a wrong range.
+        UsageError: an unknown setting or key, the loss itself, a wrong range. Which settings all
+            trials of a search must share is for the search to say.
     """
     if not isinstance(changes, Mapping):
         raise UsageError(f"space: must be a mapping of settings to ranges, got {changes!r}")
@@ -55,8 +31,8 @@ def change_space(space: Space, changes: Mapping[str, Any]) -> Space:
     for name, change in changes.items():
         if name not in setting_names():
             raise unknown_name("setting in the space", name, setting_names())
-        if name in _FIXED_PER_SEARCH:
-            raise UsageError(f"space: '{name}' cannot be searched: {_FIXED_PER_SEARCH[name]}")
+        if name == "loss":
+            raise UsageError("space: 'loss' cannot be searched: a space is of one loss, see --loss")
         old = dimensions.get(name)
         start = _new_dimension_start(space, name) if old is None else old
         dimensions[name] = _changed(start, change)

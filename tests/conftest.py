@@ -1,0 +1,6 @@
+"""Settings that every tier needs before torch is imported."""
+
+import os
+
+# tiny models: two threads that wait for each other are slower than one
+os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -28,7 +28,7 @@ def read_yaml(path: Path, kind: str, version: int) -> dict[str, Any]:
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read ({error})") from None
+        raise UsageError(f"{path}: cannot be read ({_reason(error)})") from None
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not valid YAML ({error})") from None
     if not isinstance(values, dict) or values.get("format") != kind:
@@ -57,7 +57,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read ({error})") from None
+        raise UsageError(f"{path}: cannot be read ({_reason(error)})") from None
     if not isinstance(values, dict):
         raise UsageError(f"{path}: must hold a JSON object")
     return values
@@ -71,3 +71,7 @@ def write_text(path: Path, text: str) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

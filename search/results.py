@@ -106,7 +106,7 @@ def load_search(folder: Path) -> SearchRecord:
     """
     spec = SearchSpec.load(folder / SPEC_NAME)
     events = read_journal(folder / JOURNAL_FILE)
-    live = is_live(folder)
+    live = is_live(folder) and not _has_ended(events)
     status, reason = _search_end(events, live=live)
     return SearchRecord(
         folder=folder,
@@ -173,6 +173,12 @@ def _add_epoch(draft: _Draft, event: Mapping[str, Any]) -> None:
     epoch = int(event["epoch"])
     draft.epochs = {e: row for e, row in draft.epochs.items() if e < epoch}
     draft.epochs[epoch] = {**event["metrics"], "epoch": epoch}
+
+
+def _has_ended(events: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the last attempt said that it ended (its process may still sum up)."""
+    marks = [e["event"] for e in events if e["event"] in {"search_started", "search_ended"}]
+    return marks[-1:] == ["search_ended"]
 
 
 def _search_end(events: Sequence[Mapping[str, Any]], *, live: bool) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -37,6 +38,9 @@ equal epochs, and a loss has hyperparameters that another has not."""
 _OPERATIONAL: Final = frozenset(
     {"name", "runs_dir", "preset", "trials", "time_budget_s", "cpus_per_trial", "gpus_per_trial"}
     | {"max_concurrent", "address", "tracking_uri"}
+)
+_PLAIN_KINDS: Final[Mapping[str, Any]] = MappingProxyType(
+    {"int": (int,), "float": (int, float), "str": (str,)}
 )
 _SECRET_KEYS: Final = re.compile(r"pass|secret|token|key|^user$", re.IGNORECASE)
 
@@ -217,14 +221,14 @@ def without_credentials(uri: str | None) -> str | None:
 def _plain(field: dataclasses.Field[Any], value: Any) -> Any:
     """`value` if it has the plain type of `field` (the two nested ones are built elsewhere)."""
     annotation = str(field.type)
-    kinds = {"int": int, "float": (int, float), "str": str}
-    for name, kind in kinds.items():
-        if name in annotation:
-            if value is None and "None" in annotation:
-                return None
-            if not isinstance(value, kind) or isinstance(value, bool):
-                raise UsageError(f"'{field.name}' must be of type {name}, got {value!r}")
-            return float(value) if name == "float" else value
+    for name, kinds in _PLAIN_KINDS.items():
+        if name not in annotation:
+            continue
+        if value is None and "None" in annotation:
+            return None
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            raise UsageError(f"'{field.name}' must be of type {name}, got {value!r}")
+        return float(value) if name == "float" else value
     return value
 
 

@@ -1,0 +1,48 @@
+"""The only place that prints. Text of users and files is never read as markup."""
+
+import os
+import sys
+from typing import IO
+
+from rich.console import Console, RenderableType
+
+from trainable.errors import one_line
+
+
+class Terminal:
+    """Results on standard output; warnings and errors, one line each, on standard error."""
+
+    def __init__(self, out: Console | None = None, err: Console | None = None) -> None:
+        self.out = out or Console(highlight=False)
+        self.err = err or Console(highlight=False, stderr=True)
+
+    def say(self, text: str = "", style: str | None = None) -> None:
+        """One line of text, never wrapped, so that paths and links can be copied."""
+        self.out.print(text, style=style, markup=False, soft_wrap=True)
+
+    def show(self, *renderables: RenderableType) -> None:
+        """Tables and the like, each after an empty line."""
+        for renderable in renderables:
+            self.out.print()
+            self.out.print(renderable)
+
+    def warn(self, text: str) -> None:
+        """Something that the user should know and that stops nothing."""
+        self._line("warning: ", "yellow", text)
+
+    def fail(self, error: BaseException | str) -> None:
+        """The one line that an error ends with."""
+        text = one_line(error) if isinstance(error, BaseException) else error
+        self._line("error: ", "bold red", text)
+
+    def _line(self, label: str, style: str, text: str) -> None:
+        self.err.print(label, style=style, end="", markup=False)
+        self.err.print(text, markup=False, soft_wrap=True)
+
+
+def drop_output(stream: IO[str] | None = None) -> None:
+    """Point standard output nowhere, after its reader has gone (`... | head`)."""
+    stream = sys.stdout if stream is None else stream
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)

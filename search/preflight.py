@@ -1,0 +1,221 @@
+"""Everything that can be known to go wrong before a search writes its first byte."""
+
+import errno
+import os
+import shutil
+import socket
+from pathlib import Path
+from typing import Final
+
+from search.hardware import Hardware
+from search.presets import most_concurrent
+from search.spec import SPEC_NAME, SearchSpec
+from search.tracking import check_tracking
+from trainable.datasets import DATASETS
+from trainable.encoders import check_max_length, resolve_encoder
+from trainable.errors import UsageError, unknown_name
+
+CONNECT_TIMEOUT_S: Final = 8.0
+_CURRENT_CLUSTER: Final = Path("/tmp/ray/ray_current_cluster")
+_WEIGHTS: Final = (".safetensors", ".bin")
+_OWN_FILES_BYTES: Final = 200 * 2**20
+"""Study, journal, plots and MLflow store of one search, generously."""
+
+
+def check_spec(spec: SearchSpec, hardware: Hardware) -> list[str]:
+    """Check a new search without writing anything; quick checks first.
+
+    Returns:
+        Warnings, one line each.
+
+    Raises:
+        UsageError: the search cannot run as asked.
+    """
+    check_new(spec)
+    check_machine(spec, hardware)
+    check_folder(Path(spec.runs_dir))
+    check_disk(spec)
+    return warnings_of(spec)
+
+
+def check_new(spec: SearchSpec) -> None:
+    """The dataset has a known name, and the search a new one."""
+    if spec.config.dataset not in DATASETS:
+        raise unknown_name("dataset", spec.config.dataset, DATASETS)
+    if spec.folder.exists():
+        raise UsageError(
+            f"search '{spec.name}' exists in {spec.runs_dir}: continue it with "
+            f"`python -m search resume {spec.name}`, or choose another --name"
+        )
+
+
+def check_machine(spec: SearchSpec, hardware: Hardware) -> None:
+    """The cluster answers, or this machine holds the trials; the tracking store answers."""
+    if spec.address is None:
+        check_resources(spec, hardware)
+    else:
+        check_cluster(spec.address)
+    check_tracking(spec.tracking_uri, Path(spec.runs_dir))
+
+
+def check_resources(spec: SearchSpec, hardware: Hardware) -> None:
+    """A trial fits on this machine, and so do `max_concurrent` of them."""
+    cpus, gpus = spec.cpus_per_trial, spec.gpus_per_trial
+    if gpus and not hardware.gpus:
+        raise UsageError(
+            f"a trial asks for {gpus:g} GPU (preset '{spec.preset}') and torch sees none here: "
+            "use --preset cpu, or --gpus-per-trial 0"
+        )
+    if gpus > hardware.gpus:
+        raise UsageError(
+            f"--gpus-per-trial {gpus:g} is more than the {hardware.gpus} GPUs of this machine"
+        )
+    if cpus > hardware.cpus:
+        raise UsageError(
+            f"--cpus-per-trial {cpus:g} is more than the {hardware.cpus} CPU cores of this machine"
+        )
+    most = most_concurrent(hardware, cpus=cpus, gpus=gpus)
+    if spec.max_concurrent > most:
+        has = f"{hardware.cpus} CPU cores" + (f" and {hardware.gpus} GPUs" if gpus else "")
+        needs = f"{cpus:g} CPU cores" + (f" and {gpus:g} GPU" if gpus else "")
+        raise UsageError(
+            f"--max-concurrent must be at most {most}, got {spec.max_concurrent}: this machine "
+            f"has {has}, and a trial takes {needs}"
+        )
+
+
+def check_cluster(address: str) -> None:
+    """Some process listens at the address of the cluster's head.
+
+    Raises:
+        UsageError: a malformed address, or no answer within 10 seconds.
+    """
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS") or _local_cluster()
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdigit():
+        raise UsageError(
+            f"--address takes HOST:PORT of a Ray cluster's head, or 'auto', got '{address}'"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(
+            f"no Ray cluster answers at {address} ({reason}): start one with `ray start --head`, "
+            "or leave --address out"
+        ) from None
+
+
+def check_folder(runs_dir: Path) -> None:
+    """The runs folder exists and can be written, or can be made.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    place = _existing(runs_dir)
+    if not place.is_dir():
+        raise UsageError(f"--runs-dir {runs_dir}: {place} is not a folder; choose another one")
+    if not os.access(place, os.W_OK | os.X_OK) or _read_only(place):
+        raise UsageError(f"--runs-dir {runs_dir}: {place} cannot be written; choose another one")
+
+
+def check_disk(spec: SearchSpec) -> None:
+    """The encoder is at hand, and there is room for the weights that a search keeps.
+
+    Beside the best trials' weights each running trial may write its own, then drops the worse.
+    """
+    place = _existing(Path(spec.runs_dir))
+    encoder = resolve_encoder(spec.config.encoder)
+    check_max_length(encoder, spec.config.max_length)
+    weights = max(path.stat().st_size for path in encoder.iterdir() if path.suffix in _WEIGHTS)
+    needed = weights * (spec.max_concurrent + 2) + _OWN_FILES_BYTES
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise UsageError(
+            f"--runs-dir {spec.runs_dir}: the search may need {needed / 2**30:.1f} GiB and "
+            f"{free / 2**30:.1f} GiB are free; free some space or choose another folder"
+        )
+
+
+def warnings_of(spec: SearchSpec) -> list[str]:
+    """What will run, but perhaps not as meant."""
+    found = []
+    if not spec.rungs:
+        found.append(
+            f"ASHA cannot stop any trial: no rung lies before the last epoch (--grace-period "
+            f"{spec.grace_period}, --epochs {spec.config.epochs}); lower the grace period"
+        )
+    elif spec.trials <= spec.reduction_factor:
+        found.append(
+            f"{spec.trials} trials are too few for ASHA to choose among with "
+            f"--reduction-factor {spec.reduction_factor}"
+        )
+    for name in spec.space.without_paper_value:
+        found.append(
+            f"the range of '{name}' leaves out the paper's value: trial 0 takes the nearest one"
+        )
+    if not spec.space.names:
+        found.append("nothing is searched: every trial has the same settings")
+    return found
+
+
+def find_search(name: str, runs_dir: Path) -> Path:
+    """The folder of an existing search.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    folder = runs_dir / name
+    if not (folder / SPEC_NAME).is_file():
+        names = sorted(path.parent.name for path in runs_dir.glob(f"*/{SPEC_NAME}"))
+        if not names:
+            raise UsageError(f"no search '{name}': {runs_dir} holds none; see --runs-dir")
+        raise unknown_name("search", name, names)
+    return folder
+
+
+def make_folder(spec: SearchSpec) -> None:
+    """Create the folder of a new search: the first thing that is written.
+
+    Raises:
+        UsageError: it cannot be created, or another search just took the name.
+    """
+    try:
+        Path(spec.runs_dir).mkdir(parents=True, exist_ok=True)
+        spec.folder.mkdir()
+    except FileExistsError:
+        check_new(spec)
+        raise
+    except OSError as error:
+        raise storage_error(error, Path(spec.runs_dir)) from None
+
+
+def storage_error(error: OSError, runs_dir: Path) -> UsageError:
+    """The one line for a runs folder that is full, or cannot be written after all."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return UsageError(
+            f"--runs-dir {runs_dir}: no space left; free some and resume, or choose another folder"
+        )
+    return UsageError(
+        f"--runs-dir {runs_dir}: cannot be written ({error.strerror}); choose another folder"
+    )
+
+
+def _existing(path: Path) -> Path:
+    """The nearest thing on the way to `path` that exists."""
+    return next(place for place in (path, *path.parents) if os.path.lexists(place))
+
+
+def _read_only(place: Path) -> bool:
+    return bool(os.statvfs(place).f_flag & os.ST_RDONLY)
+
+
+def _local_cluster() -> str:
+    try:
+        return _CURRENT_CLUSTER.read_text().strip()
+    except OSError:
+        raise UsageError(
+            "--address auto: no Ray cluster runs on this machine; start one with "
+            "`ray start --head`, or leave --address out"
+        ) from None

@@ -1,0 +1,278 @@
+"""From what the user said to a resolved search: the user's word, then the preset, then the paper.
+
+Pure: `resolve` is called once before the data are read (a bad option must cost nothing), and again
+with the estimate of mu.
+"""
+
+import dataclasses
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from search.hardware import Hardware
+from search.presets import AUTO, Preset, choose_resources, find_preset
+from search.spec import SearchSpec
+from spaces import Space, change_space, fix, space_for
+from trainable.config import (
+    LOSS_HYPERPARAMETERS,
+    TrialConfig,
+    parse_setting,
+)
+from trainable.errors import UsageError
+
+CLUSTER_CONCURRENCY: Final = 8
+"""Trials at once on a cluster whose size nobody told us."""
+_OPTION_SETTINGS: Final = ("loss", "dataset", "encoder", "epochs", "split_seed", "max_train_docs")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class RunRequest:
+    """The options of `python -m search run`; None: not said."""
+
+    loss: str | None = None
+    dataset: str | None = None
+    data: str | None = None
+    encoder: str | None = None
+    preset: str = AUTO
+    trials: int | None = None
+    epochs: int | None = None
+    grace_period: int | None = None
+    reduction_factor: int | None = None
+    time_budget: float | None = None
+    """Seconds."""
+    cpus_per_trial: float | None = None
+    gpus_per_trial: float | None = None
+    max_concurrent: int | None = None
+    seed: int | None = None
+    split_seed: int | None = None
+    max_train_docs: int | None = None
+    settings: tuple[str, ...] = ()
+    """`name=value` texts of --set."""
+    space: str | None = None
+    """A YAML file with ranges."""
+    address: str | None = None
+    name: str | None = None
+    runs_dir: str = "runs"
+    tracking_uri: str | None = None
+
+
+def resolve(request: RunRequest, hardware: Hardware, *, mu: float | None = None) -> SearchSpec:
+    """The complete search that `request` asks for on this machine.
+
+    Args:
+        request: What the user said.
+        hardware: What there is; ignored for the concurrency on a cluster.
+        mu: The data's estimate; None before the data are read.
+
+    Raises:
+        UsageError: an unknown name, a value out of range, or two options that disagree.
+    """
+    preset_name, preset = find_preset(request.preset, hardware)
+    said = _said_settings(request)
+    gpus = _first(request.gpus_per_trial, preset.gpus_per_trial)
+    trials = _first(request.trials, preset.trials)
+    _check_resources(request, trials)
+    resources = choose_resources(
+        hardware,
+        gpus=gpus,
+        cpus=_cluster_cpus(request),
+        max_concurrent=_cluster_concurrency(request, trials),
+        trials=trials,
+    )
+    threads = max(1, int(resources.cpus_per_trial))
+    config = _config({**preset.settings, "num_threads": threads, **said}, mu)
+    space = _space(request, config, said, mu)
+    config = config.replace(**space.paper_point())
+    return SearchSpec(
+        name=request.name or default_name(config, time.localtime()),
+        runs_dir=str(Path(request.runs_dir).expanduser().absolute()),
+        preset=preset_name,
+        config=config,
+        space=space,
+        trials=trials,
+        time_budget_s=_first(request.time_budget, preset.time_budget_s),
+        grace_period=_grace_period(request, preset, config),
+        reduction_factor=_first(request.reduction_factor, preset.reduction_factor),
+        cpus_per_trial=resources.cpus_per_trial,
+        gpus_per_trial=resources.gpus_per_trial,
+        max_concurrent=resources.max_concurrent,
+        seed=config.seed,
+        address=request.address,
+        tracking_uri=request.tracking_uri,
+    )
+
+
+def default_name(config: TrialConfig, now: time.struct_time) -> str:
+    """`{loss}-{dataset}-{yyyymmdd-hhmmss}`; a file of the user's gives its own name."""
+    data = config.dataset
+    if data == "file" and config.data_path:
+        data = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(config.data_path).stem)[:60] or data
+    return f"{config.loss}-{data}-{time.strftime('%Y%m%d-%H%M%S', now)}"
+
+
+def read_space_file(path: str) -> dict[str, Any]:
+    """The changes to a space that a YAML file asks for: {name: {low, high, log} | [choices]}.
+
+    Raises:
+        UsageError: it cannot be read or is not a mapping.
+    """
+    try:
+        changes = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--space {path}: cannot be read ({_reason(error)})") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"--space {path}: not valid YAML ({error})") from None
+    if not isinstance(changes, dict) or not changes:
+        raise UsageError(
+            f"--space {path}: must map names to ranges, as in "
+            "'learning_rate: {low: 1e-5, high: 1e-3, log: true}'"
+        )
+    return {str(name): change for name, change in changes.items()}
+
+
+def data_config(
+    name: str,
+    *,
+    hardware: Hardware,
+    data: str | None = None,
+    encoder: str | None = None,
+    split_seed: int | None = None,
+    max_train_docs: int | None = None,
+    settings: tuple[str, ...] = (),
+) -> TrialConfig:
+    """The settings that decide what a dataset is, for `python -m search data NAME`.
+
+    A file of the user's may stand in for the name. Word pieces are counted up to 512, with the
+    encoder that `run` would choose on this machine.
+
+    Raises:
+        UsageError: an unknown or nonsensical setting.
+    """
+    if data is None and _is_own_data(name):
+        name, data = "file", name
+    request = RunRequest(
+        dataset=name,
+        data=data,
+        encoder=encoder,
+        split_seed=split_seed,
+        max_train_docs=max_train_docs,
+        settings=settings,
+    )
+    _, preset = find_preset(AUTO, hardware)
+    defaults = {"encoder": preset.settings["encoder"], "loss": "bce"}
+    return TrialConfig.from_mapping({**defaults, **_said_settings(request)})
+
+
+def parse_settings(texts: tuple[str, ...]) -> dict[str, Any]:
+    """The values of `--set name=value`, checked.
+
+    Raises:
+        UsageError: no `=`, an unknown name, a value of the wrong type, one name twice.
+    """
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--set takes name=value, got '{text}'")
+        if name in values:
+            raise UsageError(f"--set {name} is given twice: keep one")
+        values[name] = parse_setting(name, value)
+    return values
+
+
+def _said_settings(request: RunRequest) -> dict[str, Any]:
+    """All settings that the user fixed, from --set and from the options of their own."""
+    values = parse_settings(request.settings)
+    named = {name: getattr(request, name) for name in _OPTION_SETTINGS}
+    named["seed"] = request.seed
+    if request.data is not None:
+        named["data_path"] = str(Path(request.data).expanduser().absolute())
+        if request.dataset is None and "dataset" not in values and _is_own_data(request.data):
+            named["dataset"] = "file"
+    if request.encoder is not None and Path(request.encoder).expanduser().is_dir():
+        named["encoder"] = str(Path(request.encoder).expanduser().absolute())
+    for name, value in named.items():
+        if value is None:
+            continue
+        if values.setdefault(name, value) != value:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(
+                f"{option} {value} and --set {name}={values[name]} disagree: give one of them"
+            )
+    return values
+
+
+def _is_own_data(path: str) -> bool:
+    return Path(path).suffix.lower() in {".jsonl", ".csv", ".parquet"}
+
+
+def _config(values: Mapping[str, Any], mu: float | None) -> TrialConfig:
+    config = TrialConfig.from_mapping(values)
+    uses_mu = "mu" in LOSS_HYPERPARAMETERS[config.loss]
+    return config.replace(mu=mu) if uses_mu and config.mu is None else config
+
+
+def _space(
+    request: RunRequest, config: TrialConfig, said: Mapping[str, Any], mu: float | None
+) -> Space:
+    space = space_for(config.loss, mu=mu if config.mu is None else config.mu)
+    changes = read_space_file(request.space) if request.space else {}
+    for name in changes:
+        if name in said:
+            raise UsageError(
+                f"'{name}' is fixed by an option and searched by --space {request.space}: "
+                "drop one of them"
+            )
+    if changes:
+        space = change_space(space, changes)
+    space = fix(space, [name for name in space.names if name in said])
+    _check_space(space, config)
+    return space
+
+
+def _check_space(space: Space, config: TrialConfig) -> None:
+    """Both ends of every range must be settings that a trial of this search accepts."""
+    for dimension in space.dimensions:
+        for end in dimension.choices or (dimension.low, dimension.high):
+            config.replace(**{dimension.name: end})
+
+
+def _grace_period(request: RunRequest, preset: Preset, config: TrialConfig) -> int:
+    """The preset's grace shrinks with --epochs, so that fewer epochs still leave a rung."""
+    if request.grace_period is not None:
+        return request.grace_period
+    return max(1, min(preset.grace_period, config.epochs // 2))
+
+
+def _check_resources(request: RunRequest, trials: int) -> None:
+    """What `choose_resources` divides by; the rest is checked by SearchSpec."""
+    if request.cpus_per_trial is not None and not request.cpus_per_trial > 0:
+        raise UsageError(f"cpus-per-trial must be above 0, got {request.cpus_per_trial:g}")
+    if request.gpus_per_trial is not None and not request.gpus_per_trial >= 0:
+        raise UsageError(f"gpus-per-trial must be at least 0, got {request.gpus_per_trial:g}")
+    if trials < 1:
+        raise UsageError(f"trials must be at least 1, got {trials}")
+
+
+def _cluster_cpus(request: RunRequest) -> float | None:
+    if request.cpus_per_trial is None and request.address is not None:
+        return 1.0
+    return request.cpus_per_trial
+
+
+def _cluster_concurrency(request: RunRequest, trials: int) -> int | None:
+    if request.max_concurrent is None and request.address is not None:
+        return min(trials, CLUSTER_CONCURRENCY)
+    return request.max_concurrent
+
+
+def _first(said: Any, otherwise: Any) -> Any:
+    return otherwise if said is None else said
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

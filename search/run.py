@@ -1,0 +1,201 @@
+"""One search from its options to its results: the order of the steps, and what survives a failure.
+
+Nothing is written before everything was checked and the data were read. Once there is a folder,
+whatever happens - Ctrl-C, a dead tracker, a plot that fails - what was measured is summed up.
+"""
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+from search import preflight
+from search.console import Terminal
+from search.describe import describe_dataset
+from search.export import BEST_NAME, write_best
+from search.files import write_json
+from search.hardware import Hardware, detect_hardware
+from search.lock import hold
+from search.plots import draw_plots
+from search.progress import Progress
+from search.provenance import describe_versions
+from search.published import published_row
+from search.request import RunRequest, resolve
+from search.results import DATASET_NAME, VERSIONS_NAME, SearchRecord, load_search
+from search.spec import SPEC_NAME, SearchSpec
+from search.summary import SUMMARY_NAME, TRIALS_NAME, write_summary
+from search.tables import (
+    chosen_table,
+    counts_line,
+    data_line,
+    score_notes,
+    scores_table,
+    trials_table,
+)
+from search.tracking import Tracker
+from search.tuner import run_trials
+from trainable.config import LOSS_HYPERPARAMETERS, TrialConfig
+from trainable.datasets import load_dataset
+from trainable.encoded import EncodedDataset
+from trainable.errors import UsageError, UserError
+from trainable.label_stats import label_stats
+from trainable.tokenization import encode_dataset
+
+DONE: Final = 0
+INTERRUPTED: Final = 130
+TRACKER_FLUSH_S: Final = 30.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Data:
+    """The data of a search, read and encoded."""
+
+    encoded: EncodedDataset
+    description: dict[str, Any]
+    """The content of dataset.json."""
+    mu: float
+    """The training labels' estimate of mu."""
+
+
+def run_search(request: RunRequest, terminal: Terminal) -> int:
+    """Run a new search; returns the exit code.
+
+    Raises:
+        UsageError: bad input; nothing was written.
+        UserError: no trial finished an epoch.
+    """
+    hardware = detect_hardware()
+    spec = resolve(request, hardware)
+    warnings = preflight.check_spec(spec, hardware)
+    terminal.show(chosen_table(spec))
+    for warning in warnings:
+        terminal.warn(warning)
+    data = read_data(spec.config, terminal)
+    named = dataclasses.replace(request, name=spec.name)
+    spec = resolve(named, hardware, mu=data.mu)
+    if "mu" in LOSS_HYPERPARAMETERS[spec.config.loss]:
+        origin = "estimated from" if spec.config.mu == data.mu else "fixed; estimate from"
+        terminal.say(f"mu {spec.config.mu:.3f} ({origin} the training labels: {data.mu:.3f})")
+    preflight.make_folder(spec)
+    with hold(spec.folder):
+        _write_start(spec, data, hardware)
+        return _search(spec, data.encoded, terminal)
+
+
+def resume_search(name: str, runs_dir: str, changes: dict[str, Any], terminal: Terminal) -> int:
+    """Continue, or extend, the search `name`; returns the exit code.
+
+    Args:
+        name: Of an existing search.
+        runs_dir: Where it lies.
+        changes: New values of SearchSpec's `trials`, `time_budget_s`, `address`, `tracking_uri`.
+        terminal: Where to print.
+
+    Raises:
+        UsageError: no such search, it is running, its data changed, or it cannot run here.
+    """
+    runs = Path(runs_dir).expanduser().absolute()
+    folder = preflight.find_search(name, runs)
+    before = SearchSpec.load(folder / SPEC_NAME)
+    spec = before.replace(**changes, runs_dir=str(runs), name=name)
+    if spec.trials < before.trials:
+        raise UsageError(
+            f"--trials must be at least the search's {before.trials}, got {spec.trials}"
+        )
+    preflight.check_machine(spec, detect_hardware())
+    with hold(folder):
+        terminal.show(chosen_table(spec))
+        data = read_data(spec.config, terminal)
+        recorded = load_search(folder).dataset.get("encoded_fingerprint")
+        if recorded not in {None, data.encoded.fingerprint}:
+            raise UsageError(
+                f"the data of search '{name}' have changed since it began: restore them, or "
+                "start a new search"
+            )
+        spec.save(folder / SPEC_NAME)
+        return _search(spec, data.encoded, terminal)
+
+
+def read_data(config: TrialConfig, terminal: Terminal) -> Data:
+    """Load, encode and describe the data that `config` names."""
+    terminal.say()
+    terminal.say(f"reading {config.dataset} ...", style="dim")
+    dataset = load_dataset(config)
+    encoded = encode_dataset(dataset, encoder=config.encoder, max_length=config.max_length)
+    terminal.say(data_line(dataset))
+    description = describe_dataset(dataset, encoded)
+    return Data(
+        encoded=encoded,
+        description={**description, "encoded_fingerprint": encoded.fingerprint},
+        mu=label_stats(encoded.train, encoded.num_labels).mu_estimate,
+    )
+
+
+def _write_start(spec: SearchSpec, data: Data, hardware: Hardware) -> None:
+    """The files that say what is searched; a folder that cannot hold them goes again."""
+    try:
+        spec.save(spec.folder / SPEC_NAME)
+        write_json(spec.folder / DATASET_NAME, data.description)
+        write_json(spec.folder / VERSIONS_NAME, describe_versions(hardware, Path.cwd()))
+    except OSError as error:
+        shutil.rmtree(spec.folder, ignore_errors=True)
+        raise preflight.storage_error(error, Path(spec.runs_dir)) from None
+
+
+def _search(spec: SearchSpec, data: EncodedDataset, terminal: Terminal) -> int:
+    tracker = Tracker(spec.folder, tracking_uri=spec.tracking_uri, report=terminal.warn)
+    tracker.start()
+    stopped = False
+    try:
+        with Progress(spec, terminal.out) as progress:
+            run_trials(spec, data, listeners=(progress, tracker.on_event))
+    except KeyboardInterrupt:
+        stopped = True
+    finally:
+        record = _sum_up(spec, terminal, tracker)
+    if stopped or record.status == "interrupted":
+        terminal.say(f"interrupted; continue with: python -m search resume {spec.name}")
+        return INTERRUPTED
+    if record.best is None:
+        raise UserError(
+            f"no trial finished an epoch ({record.reason or 'see trials.csv'}): "
+            f"the reasons are in {spec.folder / TRIALS_NAME}"
+        )
+    return DONE
+
+
+def _sum_up(spec: SearchSpec, terminal: Terminal, tracker: Tracker) -> SearchRecord:
+    """Write and print the results that there are."""
+    record = load_search(spec.folder)
+    summary = write_summary(record)
+    if record.best is not None:
+        write_best(record, spec.folder / BEST_NAME)
+    _draw(record, terminal)
+    tracker.close(TRACKER_FLUSH_S)
+    if record.trials:
+        terminal.show(trials_table(record))
+        terminal.show(scores_table(record, summary))
+    for note in score_notes(record, summary):
+        terminal.say(note)
+    terminal.say(counts_line(summary))
+    terminal.say()
+    _say_where(record, terminal, tracker)
+    return record
+
+
+def _draw(record: SearchRecord, terminal: Terminal) -> None:
+    config = record.spec.config
+    try:
+        draw_plots(record, published_row(config.dataset, config.loss))
+    except Exception as error:  # noqa: BLE001 - a picture is never worth the results
+        terminal.warn(f"the plots could not be drawn: {error}")
+
+
+def _say_where(record: SearchRecord, terminal: Terminal, tracker: Tracker) -> None:
+    folder = record.folder
+    terminal.say(f"results        {folder / SUMMARY_NAME}, {TRIALS_NAME}")
+    if record.best is not None:
+        terminal.say(f"best settings  {folder / BEST_NAME}")
+        terminal.say(f"retrain        python -m trainable {folder / BEST_NAME} --out MODEL")
+    for label, line in zip(("MLflow", *[""] * 9), tracker.links, strict=False):
+        terminal.say(f"{label:<15}{line}")

@@ -1,0 +1,119 @@
+"""The numbers of a finished search: summary.json and trials.csv, from its record alone.
+
+The test set is opened for the chosen configuration only (DESIGN D8), so the gain over the paper's
+values is a gain on validation.
+"""
+
+import collections
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from search.files import write_json, write_text
+from search.results import SearchRecord, TrialRecord
+from trainable.datasets.records import GROUPS
+
+SUMMARY_NAME: Final = "summary.json"
+TRIALS_NAME: Final = "trials.csv"
+SCORES: Final = ("micro_f1", "macro_f1")
+
+
+def summarize(record: SearchRecord) -> dict[str, Any]:
+    """The content of summary.json; every score is in [0, 1], None where there is none."""
+    spec, best, paper = record.spec, record.best, record.paper
+    return {
+        "format": "longtail-search/summary",
+        "version": 1,
+        "name": spec.name,
+        "fingerprint": spec.fingerprint,
+        "status": record.status,
+        "reason": record.reason,
+        "dataset": spec.config.dataset,
+        "loss": spec.config.loss,
+        "encoder": spec.config.encoder,
+        "best": _trial(best) if best else None,
+        "validation": _validation(best) if best else None,
+        "test": _test(record.test_report),
+        "paper_values": {**_trial(paper), "validation": _validation(paper)} if paper else None,
+        "gain_over_paper_values": _gain(best, paper),
+        "trials": _counts(record),
+        "epochs": record.epochs_spent,
+        "wall_s": round(record.wall_s, 3),
+    }
+
+
+def write_summary(record: SearchRecord) -> dict[str, Any]:
+    """Write summary.json and trials.csv into the search folder; returns the summary."""
+    summary = summarize(record)
+    write_json(record.folder / SUMMARY_NAME, summary)
+    write_trials(record, record.folder / TRIALS_NAME)
+    return summary
+
+
+def write_trials(record: SearchRecord, path: Path) -> None:
+    """One row a trial: how it ended, its best epoch's scores, what was sampled."""
+    scores = [f"val/{score}" for score in SCORES]
+    groups = [f"val/{group}/{score}" for group in GROUPS for score in SCORES]
+    params = list(dict.fromkeys(name for trial in record.trials for name in trial.params))
+    head = ["trial", "status", "reason", "epochs", "objective", "best_epoch", "threshold"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*head, *scores, *groups, "seconds", *(f"params/{name}" for name in params)])
+    for trial in record.trials:
+        metrics = trial.best_metrics
+        writer.writerow(
+            [
+                *(trial.number, trial.status, trial.reason, len(trial.epochs)),
+                *(trial.best_objective, trial.best_epoch, trial.best_threshold),
+                *(metrics.get(name) for name in (*scores, *groups)),
+                round(trial.ended - trial.started, 3) if trial.ended else None,
+                *(trial.params.get(name) for name in params),
+            ]
+        )
+    write_text(path, text.getvalue())
+
+
+def _trial(trial: TrialRecord) -> dict[str, Any]:
+    return {
+        "trial": trial.number,
+        "status": trial.status,
+        "params": dict(trial.params),
+        "objective": trial.best_objective,
+        "epoch": trial.best_epoch,
+        "threshold": trial.best_threshold,
+    }
+
+
+def _validation(trial: TrialRecord) -> dict[str, Any]:
+    """Scores of the best epoch, in the shape of the test report's."""
+    metrics = trial.best_metrics
+    scores = {
+        name: metrics.get(f"val/{name}")
+        for name in (*SCORES, *(f"{score}_at_0.5" for score in SCORES))
+    }
+    return scores | {
+        group: {score: metrics.get(f"val/{group}/{score}") for score in SCORES} for group in GROUPS
+    }
+
+
+def _test(report: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The report without its long parts (per label, threshold curve)."""
+    if report is None:
+        return None
+    long = {"per_label", "threshold_curve"}
+    return {key: value for key, value in report.items() if key not in long}
+
+
+def _gain(best: TrialRecord | None, paper: TrialRecord | None) -> dict[str, float] | None:
+    """Validation score of the best trial minus that of trial 0, at the best epoch of each."""
+    if best is None or paper is None or not paper.best_epoch:
+        return None
+    ours, theirs = _validation(best), _validation(paper)
+    return {score: ours[score] - theirs[score] for score in SCORES}
+
+
+def _counts(record: SearchRecord) -> dict[str, int]:
+    counts = collections.Counter(trial.status for trial in record.trials)
+    return {"total": len(record.trials), **dict(sorted(counts.items()))}

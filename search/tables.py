@@ -1,0 +1,240 @@
+"""What a search looks like on a terminal: pure functions from records to rich tables.
+
+Scores are per cent, `micro / macro` in one cell, as in the published table.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from search.published import ENCODER, SOURCE, PublishedRow, published_row
+from search.results import SearchRecord, TrialRecord
+from search.spec import SearchSpec
+from spaces import SPACE_COLUMNS, Space, space_rows
+from trainable.config import TrialConfig
+from trainable.datasets.records import GROUPS, SPLITS, TextDataset
+
+TOP_TRIALS: Final = 5
+_NONE: Final = "-"
+
+
+def chosen_table(spec: SearchSpec) -> Table:
+    """What was chosen, before the data are read."""
+    config = spec.config
+    table = _facts(f"search {spec.name}")
+    data = config.dataset if config.data_path is None else f"{config.dataset}, {config.data_path}"
+    thinned = [
+        f"at most {count:,} {split}"
+        for split, count in _limits(config).items()
+        if count is not None
+    ]
+    table.add_row("data", Text("; ".join([data, *thinned])))
+    table.add_row("encoder", f"{config.encoder}, {config.max_length} word pieces")
+    table.add_row("loss", f"{config.loss} ({config.loss_formula} formula)")
+    table.add_row("preset", spec.preset)
+    budget = "" if spec.time_budget_s is None else f", at most {duration(spec.time_budget_s)}"
+    table.add_row("trials", f"{spec.trials}, {spec.max_concurrent} at once{budget}")
+    table.add_row("a trial has", _resources(spec))
+    table.add_row(
+        "training",
+        f"at most {config.epochs} epochs, batch {config.batch_size}, "
+        f"dropout {config.dropout:g}, {config.lr_schedule} learning rate",
+    )
+    rungs = ", ".join(map(str, spec.rungs)) or "none"
+    table.add_row("ASHA", f"keeps the best 1/{spec.reduction_factor} after epoch {rungs}")
+    table.add_row("searched", ", ".join(spec.space.names) or "nothing")
+    return table
+
+
+def data_line(dataset: TextDataset) -> str:
+    """Documents and labels of a dataset, on one line."""
+    sizes = " / ".join(f"{len(dataset.split(name)):,}" for name in SPLITS)
+    groups = ", ".join(f"{dataset.groups.count(group)} {group}" for group in GROUPS)
+    return f"{sizes} documents (train / val / test), {len(dataset.label_names):,} labels ({groups})"
+
+
+def space_table(space: Space) -> Table:
+    """What is searched: range over scale, setting over role, and the reason beside them."""
+    table = _table(f"space of loss {space.loss}")
+    table.show_lines = True
+    for name in ("setting", "range", "paper"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("reason", ratio=1)
+    for row in space_rows(space):
+        cells = dict(zip(SPACE_COLUMNS, row, strict=True))
+        table.add_row(
+            Text.assemble(cells["setting"], "\n", (cells["role"], "dim")),
+            Text.assemble(cells["range"], "\n", (cells["scale"], "dim")),
+            cells["paper"],
+            cells["reason"],
+        )
+    return table
+
+
+def scores_table(record: SearchRecord, summary: Mapping[str, Any]) -> Table:
+    """Ours on validation and test, the paper's values, and the published row."""
+    table = _table("micro-F1 / macro-F1, per cent")
+    table.add_column("", min_width=22)
+    for name in ("total", *GROUPS):
+        table.add_column(name, justify="right", no_wrap=True)
+    best, paper = summary["best"], summary["paper_values"]
+    if paper:
+        table.add_row("paper's values (trial 0), val", *_cells(paper["validation"]))
+    if best:
+        table.add_row(f"best (trial {best['trial']}), val", *_cells(summary["validation"]))
+    if best and summary["test"]:
+        label = f"best (trial {best['trial']}), test"
+        table.add_row(label, *_cells(summary["test"]), style="bold")
+    published = published_row(record.spec.config.dataset, record.spec.config.loss)
+    if published:
+        label = f"published {record.spec.config.loss}, test"
+        table.add_row(label, *_published_cells(published), style="dim")
+    return table
+
+
+def score_notes(record: SearchRecord, summary: Mapping[str, Any]) -> list[str]:
+    """Lines under the scores: the two kinds of documents, the gain, what makes rows unlike."""
+    notes = []
+    test = summary["test"]
+    if test:
+        parts = [
+            f"{kind.replace('_', '-')} {_pair(test[kind])} ({test[kind]['num_docs']:,} documents)"
+            for kind in ("single_label", "multi_label")
+            if test.get(kind)
+        ]
+        notes.append(f"test by labels per document: {', '.join(parts)}")
+    gain = summary["gain_over_paper_values"]
+    if gain:
+        micro, macro = (_signed(gain[score]) for score in ("micro_f1", "macro_f1"))
+        notes.append(f"gain over the paper's values on validation: micro {micro}, macro {macro}")
+    config = record.spec.config
+    if published_row(config.dataset, config.loss):
+        notes.append(f"published: {SOURCE}, {ENCODER} on all documents{_unlike(config)}")
+    return notes
+
+
+def trials_table(record: SearchRecord, limit: int = TOP_TRIALS) -> Table:
+    """The best trials, best first."""
+    ranked = sorted(record.trials, key=lambda t: (-(t.best_objective or 0.0), t.number))[:limit]
+    names = list(dict.fromkeys(name for trial in ranked for name in trial.params))
+    table = _table(f"best {len(ranked)} trials")
+    for column in ("trial", "val", "epoch", "ended"):
+        table.add_column(column, justify="left" if column == "ended" else "right")
+    for name in names:
+        table.add_column(_short(name), justify="right")
+    for trial in ranked:
+        table.add_row(*_trial_cells(trial), *(value(trial.params.get(name)) for name in names))
+    return table
+
+
+def counts_line(summary: Mapping[str, Any]) -> str:
+    """How the trials ended and what it cost, on one line."""
+    counts = {name: count for name, count in summary["trials"].items() if name != "total"}
+    ended = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
+    return (
+        f"{summary['trials']['total']} trials ({ended or 'none began'}), "
+        f"{summary['epochs']} epochs, {duration(summary['wall_s'])}"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people.
+
+    >>> duration(42.4), duration(150), duration(7260)
+    ('42 s', '2 min 30 s', '2 h 1 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    minutes = whole // 60
+    return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
+
+
+def value(item: Any) -> str:
+    """A setting's value in few characters.
+
+    >>> value(0.00012345), value(None), value(2.0)
+    ('0.0001234', '-', '2')
+    """
+    if item is None:
+        return _NONE
+    return f"{item:.4g}" if isinstance(item, float) else str(item)
+
+
+def _table(title: str) -> Table:
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+
+
+def _facts(title: str) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False, title=title)
+    table.title_justify = "left"
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def _limits(config: TrialConfig) -> dict[str, int | None]:
+    return {
+        "training documents": config.max_train_docs,
+        "validation documents": config.max_val_docs,
+        "test documents": config.max_test_docs,
+    }
+
+
+def _resources(spec: SearchSpec) -> str:
+    cpus = f"{spec.cpus_per_trial:g} CPU core{'' if spec.cpus_per_trial == 1 else 's'}"
+    if not spec.gpus_per_trial:
+        return cpus
+    return f"{cpus}, {spec.gpus_per_trial:g} GPU{'s' if spec.gpus_per_trial > 1 else ''}"
+
+
+def _cells(scores: Mapping[str, Any]) -> list[str]:
+    return [_pair(scores), *(_pair(scores[group]) for group in GROUPS)]
+
+
+def _pair(scores: Mapping[str, Any]) -> str:
+    return f"{_percent(scores['micro_f1'])} / {_percent(scores['macro_f1'])}"
+
+
+def _published_cells(row: PublishedRow) -> list[str]:
+    pairs: Sequence[tuple[float, float]] = (row.total, row.head, row.medium, row.tail)
+    return [f"{micro:.2f} / {macro:.2f}" for micro, macro in pairs]
+
+
+def _percent(score: float | None) -> str:
+    return _NONE if score is None or not math.isfinite(score) else f"{100 * score:.2f}"
+
+
+def _signed(gain: float) -> str:
+    return f"{100 * gain:+.2f}"
+
+
+def _trial_cells(trial: TrialRecord) -> tuple[str, str, str, str]:
+    return (
+        str(trial.number),
+        _percent(trial.best_objective),
+        str(trial.best_epoch or _NONE),
+        trial.status.replace("_", " "),
+    )
+
+
+def _short(name: str) -> str:
+    return {"learning_rate": "lr"}.get(name, name.rstrip("_"))
+
+
+def _unlike(config: TrialConfig) -> str:
+    """Why our row cannot be held against the published one, if it cannot."""
+    reasons = []
+    if any(_limits(config).values()):
+        reasons.append("fewer documents")
+    if config.encoder != ENCODER:
+        reasons.append(f"the encoder {config.encoder}")
+    if config.max_length < 512:
+        reasons.append(f"{config.max_length} word pieces")
+    return f"; ours has {', '.join(reasons)}: not comparable" if reasons else ""

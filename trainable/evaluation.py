@@ -90,7 +90,8 @@ def evaluation_report(
         "micro_f1_at_0.5": micro_half,
         "macro_f1_at_0.5": macro_half,
     }
-    for group, (micro, macro) in group_scores(*total.tp_fp_fn_3L.unbind(), data.groups).items():
+    tp_L, fp_L, fn_L = total.tp_fp_fn_3L
+    for group, (micro, macro) in group_scores(tp_L, fp_L, fn_L, data.groups).items():
         report[group] = {"micro_f1": micro, "macro_f1": macro}
     for name, some in (("single_label", single), ("multi_label", multi)):
         if some.num_docs:

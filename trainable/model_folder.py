@@ -1,0 +1,82 @@
+"""A trained model as a folder that transformers loads: weights, labels, tokenizer, card.
+
+model.safetensors, config.json    labels, problem type, and the threshold as `threshold`
+tokenizer.json ...                cuts at the trained length when asked to truncate
+best.yaml                         trains it again
+test_report.json                  the scores on the test documents
+README.md                         the model card
+"""
+
+import copy
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from safetensors.torch import save_file
+from transformers import AutoTokenizer
+
+from trainable.encoders import resolve_encoder
+from trainable.errors import UsageError, UserError
+from trainable.model_card import model_card
+from trainable.retrain import Retrained
+
+
+def check_new_folder(out: Path) -> None:
+    """Check that the folder `out` can be made, before hours are spent on what goes into it.
+
+    Raises:
+        UsageError: it holds something, is a file, or its parent cannot be written.
+    """
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise UsageError(f"--out {out} exists and is not an empty folder: name another one")
+        parent = next(folder for folder in out.absolute().parents if folder.exists())
+    except OSError as error:
+        raise UsageError(f"--out {out} cannot be used: {error.strerror}") from None
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise UsageError(f"--out {out} cannot be made: {parent} is not a folder you can write to")
+
+
+def save_model_folder(result: Retrained, out: Path) -> None:
+    """Write the model folder, whole or not at all.
+
+    Raises:
+        UsageError: `out` holds something (see `check_new_folder`).
+        UserError: it cannot be written, for example because the disk is full.
+    """
+    check_new_folder(out)
+    out = out.absolute()
+    unfinished: Path | None = None
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        _write(result, unfinished, out.name)
+        unfinished.chmod(0o755)  # mkdtemp makes folders for one user alone
+        unfinished.replace(out)  # over an empty folder, never over one that holds something
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be written: {error}") from error
+    finally:
+        if unfinished is not None:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _write(result: Retrained, folder: Path, name: str) -> None:
+    settings = result.best.config
+    config = copy.deepcopy(result.model.config)
+    config.architectures = [type(result.model).__name__]
+    config.threshold = result.best.threshold
+    config.save_pretrained(folder)
+    state = result.model.state_dict()
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    tokenizer = AutoTokenizer.from_pretrained(
+        resolve_encoder(settings.encoder), local_files_only=True
+    )
+    tokenizer.model_max_length = settings.max_length
+    tokenizer.save_pretrained(folder)
+    result.best.save(folder / "best.yaml")
+    report = json.dumps(result.report, indent=2, ensure_ascii=False) + "\n"
+    (folder / "test_report.json").write_text(report, encoding="utf-8")
+    (folder / "README.md").write_text(model_card(result, name), encoding="utf-8")

@@ -1,0 +1,167 @@
+"""Train an exported configuration again, without Ray, and score it on the test documents.
+
+The same session, seed, schedule and number of threads as in the search: on the same machine the
+validation score of the trial comes out again. Training stops after the trial's best epoch.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+from transformers import BertForSequenceClassification
+
+from trainable.best import BestConfig
+from trainable.config import OBJECTIVE, TrialConfig
+from trainable.datasets import load_dataset
+from trainable.datasets.records import TextDataset
+from trainable.device import is_out_of_memory
+from trainable.divergence import DivergedError
+from trainable.encoded import EncodedDataset, EncodedSplit
+from trainable.errors import UsageError, UserError, unknown_name
+from trainable.evaluation import evaluation_report
+from trainable.loop import TrainingSession
+from trainable.tokenization import encode_dataset
+
+OnEpoch = Callable[[Mapping[str, float]], None]
+TrainOn = Literal["train", "train+val"]
+TRAIN_ON: Final[tuple[TrainOn, ...]] = get_args(TrainOn)
+
+OBJECTIVE_TOLERANCE: Final = 1e-3
+"""How far validation micro-F1 may lie from the trial's on the same machine."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Retrained:
+    """A trained model and what is to be said about it."""
+
+    best: BestConfig
+    train_on: TrainOn
+    dataset: TextDataset
+    model: BertForSequenceClassification
+    num_train_docs: int
+    validation: Mapping[str, float] | None
+    """Metrics after the last epoch; None for train+val, which leaves nothing to validate on."""
+    report: Mapping[str, Any]
+    """`evaluation_report` of the test documents at the exported threshold."""
+    device: str
+    precision: str
+    wall_s: float
+
+    @property
+    def repeats_trial(self) -> bool | None:
+        """Whether validation micro-F1 is the trial's; None for train+val."""
+        if self.validation is None:
+            return None
+        return abs(self.validation[OBJECTIVE] - self.best.objective) <= OBJECTIVE_TOLERANCE
+
+
+def retrain(
+    best: BestConfig,
+    *,
+    train_on: TrainOn = "train",
+    data_path: Path | None = None,
+    cache_dir: Path | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> Retrained:
+    """Train `best.config` for `best.best_epoch` epochs and evaluate it on test.
+
+    Args:
+        best: what the search exported.
+        train_on: `train`, as in the search, or `train+val`, when nothing is left to choose: the
+            threshold then stays the exported one.
+        data_path: where the data lie now; None: where the configuration says.
+        cache_dir: of downloads and tokens; None: the user's cache folder.
+        on_epoch: called with the metrics of each epoch; those of val mean nothing for train+val.
+
+    Raises:
+        UsageError: an unknown `train_on`, data or encoder that cannot be read, or data that differ
+            from those of the search.
+        UserError: the training diverged, or memory ran out.
+    """
+    if train_on not in TRAIN_ON:
+        raise unknown_name("choice of --train-on", train_on, TRAIN_ON)
+    started = time.perf_counter()
+    config = best.config
+    if data_path is not None:
+        config = config.replace(data_path=str(data_path.expanduser().absolute()))
+    dataset, data = _load(config, best, cache_dir)
+    if train_on == "train+val":
+        data = merge_train_and_val(data)
+    session = TrainingSession(config, data)
+    try:
+        metrics = _train(session, best.best_epoch, on_epoch)
+        report = evaluation_report(
+            session.probabilities("test"), threshold=best.threshold, data=data, split="test"
+        )
+    except DivergedError as error:
+        raise UserError(f"the training diverged: {error}; export another trial") from None
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(f"out of memory on the {session.device.type}: use a larger one") from None
+    return Retrained(
+        best=best,
+        train_on=train_on,
+        dataset=dataset,
+        model=session.model,
+        num_train_docs=len(data.train),
+        validation=metrics if train_on == "train" else None,
+        report=report,
+        device=session.device.type,
+        precision=session.precision,
+        wall_s=time.perf_counter() - started,
+    )
+
+
+def merge_train_and_val(data: EncodedDataset) -> EncodedDataset:
+    """The dataset with its validation documents behind the training documents, and none in val."""
+    nothing = EncodedSplit(
+        token_ids=data.val.token_ids[:0],
+        token_offsets=np.zeros(1, dtype=np.int64),
+        label_ids=data.val.label_ids[:0],
+        label_offsets=np.zeros(1, dtype=np.int64),
+    )
+    merged = EncodedSplit(
+        token_ids=np.concatenate([data.train.token_ids, data.val.token_ids]),
+        token_offsets=_joined(data.train.token_offsets, data.val.token_offsets),
+        label_ids=np.concatenate([data.train.label_ids, data.val.label_ids]),
+        label_offsets=_joined(data.train.label_offsets, data.val.label_offsets),
+    )
+    return dataclasses.replace(
+        data, fingerprint=f"{data.fingerprint}-train+val", train=merged, val=nothing
+    )
+
+
+def _joined(
+    first_N: npt.NDArray[np.int64], second_N: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    return np.concatenate([first_N, second_N[1:] + first_N[-1]])
+
+
+def _load(
+    config: TrialConfig, best: BestConfig, cache_dir: Path | None
+) -> tuple[TextDataset, EncodedDataset]:
+    dataset = load_dataset(config, cache_dir=cache_dir)
+    if dataset.fingerprint != best.data_fingerprint:
+        raise UsageError(
+            f"the data in {dataset.source} are not those of the search: fingerprint "
+            f"{dataset.fingerprint[:12]}, expected {best.data_fingerprint[:12]}; "
+            "give the original data with --data, or search again"
+        )
+    data = encode_dataset(
+        dataset, encoder=config.encoder, max_length=config.max_length, cache_dir=cache_dir
+    )
+    return dataset, data
+
+
+def _train(session: TrainingSession, epochs: int, on_epoch: OnEpoch | None) -> Mapping[str, float]:
+    metrics: Mapping[str, float] = {}
+    for _ in range(epochs):
+        metrics = session.run_epoch()
+        if on_epoch is not None:
+            on_epoch(metrics)
+    return metrics

@@ -1,5 +1,6 @@
 """Read-only views of a folder, a .tar.gz or a .zip: names and bytes, nothing ever unpacked."""
 
+import gzip
 import tarfile
 import zipfile
 import zlib
@@ -9,7 +10,7 @@ from typing import NamedTuple
 
 from trainable.errors import UsageError
 
-TAR_SUFFIXES = (".tar.gz", ".tgz", ".tar")
+TAR_SUFFIXES = (".tar.gz", ".tgz")
 _BROKEN = (EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, OSError, RuntimeError)
 
 
@@ -70,8 +71,12 @@ def _folder(path: Path) -> Container:
 
 def _tar(path: Path) -> Container:
     # one pass: a gzip stream has no random access
-    with tarfile.open(path) as archive:
-        content = dict(_members(archive))
+    with gzip.open(path) as stream:
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
+            content = dict(_members(archive))
+        # tarfile stops before the end, where the checksum of the whole stream is
+        while stream.read(1 << 20):
+            pass
     return Container(path, tuple(content), content.__getitem__)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Self
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from search.files import read_yaml, write_yaml
 from spaces import Space
@@ -208,14 +208,12 @@ def without_credentials(uri: str | None) -> str | None:
     'https://host:5000/x?ssl=1'
     """
     if uri is None or "://" not in uri:
-        return uri
+        return uri if uri is None else uri.rpartition("@")[2]
     parts = urlsplit(uri)
-    query = [(k, v) for k, v in parse_qsl(parts.query) if not _SECRET_KEYS.search(k)]
+    query = urlencode([(k, v) for k, v in parse_qsl(parts.query) if not _SECRET_KEYS.search(k)])
     host = parts.netloc.rpartition("@")[2]
-    bare = urlunsplit((parts.scheme, host, parts.path, urlencode(query), ""))
-    # urlunsplit drops the empty host of sqlite:///x, which must keep its slashes
-    scheme = f"{parts.scheme}://"
-    return bare if bare.startswith(scheme) else scheme + bare.removeprefix(f"{parts.scheme}:")
+    # by hand: urlunsplit loses a slash of sqlite:////absolute/path
+    return f"{parts.scheme}://{host}{parts.path}{'?' if query else ''}{query}"
 
 
 def _plain(field: dataclasses.Field[Any], value: Any) -> Any:

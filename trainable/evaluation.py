@@ -15,6 +15,7 @@ from trainable.metrics import at_threshold, group_scores, scores
 from trainable.thresholds import (
     HALF,
     THRESHOLDS_K,
+    Counts,
     ThresholdCounts,
     f1,
     macro_f1_curve,
@@ -67,20 +68,7 @@ def evaluation_report(
         than one label) with `num_docs`, `micro_f1`, `macro_f1`, left out where there is no such
         document; `per_label`, a list in label order; `threshold_curve`.
     """
-    total = _LabelCounts(data.num_labels)
-    single = _LabelCounts(data.num_labels)
-    multi = _LabelCounts(data.num_labels)
-    curve = ThresholdCounts(data.num_labels)
-    for probs_BL, targets_BL in batches:
-        targets_BL = targets_BL > 0.5
-        probs_BL = probs_BL.float()
-        preds_BL = probs_BL >= threshold
-        curve.update(probs_BL, targets_BL)
-        total.update(preds_BL, targets_BL)
-        labels_B = targets_BL.sum(dim=1)
-        single.update(preds_BL[labels_B == 1], targets_BL[labels_B == 1])
-        multi.update(preds_BL[labels_B > 1], targets_BL[labels_B > 1])
-    counts = curve.counts()
+    total, single, multi, counts = _count(batches, threshold, data.num_labels)
     micro_half, macro_half = scores(*at_threshold(counts, HALF))
     report: dict[str, Any] = {
         "split": split,
@@ -103,6 +91,23 @@ def evaluation_report(
         "macro_f1": macro_f1_curve(counts).tolist(),
     }
     return report
+
+
+def _count(
+    batches: Iterable[tuple[Tensor, Tensor]], threshold: float, num_labels: int
+) -> tuple[_LabelCounts, _LabelCounts, _LabelCounts, Counts]:
+    """All documents, those with one label, those with more; and all at every threshold."""
+    total, single, multi = (_LabelCounts(num_labels) for _ in range(3))
+    curve = ThresholdCounts(num_labels)
+    for probs_BL, targets in batches:
+        probs_BL, targets_BL = probs_BL.float(), targets > 0.5
+        preds_BL = probs_BL >= threshold
+        curve.update(probs_BL, targets_BL)
+        total.update(preds_BL, targets_BL)
+        labels_B = targets_BL.sum(dim=1)
+        for some, chosen_B in ((single, labels_B == 1), (multi, labels_B > 1)):
+            some.update(preds_BL[chosen_B], targets_BL[chosen_B])
+    return total, single, multi, curve.counts()
 
 
 def _per_label(total: _LabelCounts, data: EncodedDataset) -> list[dict[str, Any]]:

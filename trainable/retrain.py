@@ -92,17 +92,7 @@ def retrain(
     if train_on == "train+val":
         data = merge_train_and_val(data)
     session = TrainingSession(config, data)
-    try:
-        metrics = _train(session, best.best_epoch, on_epoch)
-        report = evaluation_report(
-            session.probabilities("test"), threshold=best.threshold, data=data, split="test"
-        )
-    except DivergedError as error:
-        raise UserError(f"the training diverged: {error}; export another trial") from None
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise UserError(f"out of memory on the {session.device.type}: use a larger one") from None
+    metrics, report = _train(session, best, on_epoch)
     return Retrained(
         best=best,
         train_on=train_on,
@@ -158,10 +148,23 @@ def _load(
     return dataset, data
 
 
-def _train(session: TrainingSession, epochs: int, on_epoch: OnEpoch | None) -> Mapping[str, float]:
+def _train(
+    session: TrainingSession, best: BestConfig, on_epoch: OnEpoch | None
+) -> tuple[Mapping[str, float], Mapping[str, Any]]:
+    """Metrics of the last epoch, and the report of the test documents."""
     metrics: Mapping[str, float] = {}
-    for _ in range(epochs):
-        metrics = session.run_epoch()
-        if on_epoch is not None:
-            on_epoch(metrics)
-    return metrics
+    try:
+        for _ in range(best.best_epoch):
+            metrics = session.run_epoch()
+            if on_epoch is not None:
+                on_epoch(metrics)
+        report = evaluation_report(
+            session.probabilities("test"), threshold=best.threshold, data=session.data
+        )
+    except DivergedError as error:
+        raise UserError(f"the training diverged: {error}; export another trial") from None
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(f"out of memory on the {session.device.type}: use a larger one") from None
+    return metrics, report

@@ -1,0 +1,80 @@
+"""The text at the top of a search's MLflow page, in Markdown: outcome, best, commands."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from search.tracking.messages import Translator
+
+_GROUPS = ("head", "medium", "tail")
+_OUTCOMES = {
+    "running": "The search is running.",
+    "completed": "The search is complete.",
+    "time_budget": "The search ended at its time budget.",
+    "interrupted": "The search was interrupted; it can be resumed.",
+    "failed": "The search failed.",
+}
+
+
+def describe(
+    name: str,
+    spec: Mapping[str, Any],
+    dataset: Mapping[str, Any],
+    translator: Translator,
+    report: Mapping[str, Any],
+) -> str:
+    """The description of one search as far as it has come."""
+    config = spec["config"]
+    data = dataset.get("name") or config["dataset"]
+    parts = [
+        f"Loss **{config['loss']}** on **{data}** with encoder {config['encoder']}: "
+        f"{_trial_counts(translator)}. {_outcome(translator)}",
+        _best(translator),
+        _test(report),
+        f"### Commands\n\n```\npython -m search export {name}\npython -m search resume {name}\n```",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _outcome(translator: Translator) -> str:
+    text = _OUTCOMES.get(translator.status, f"The search ended: {translator.status}.")
+    return f"{text} ({translator.reason})" if translator.reason else text
+
+
+def _trial_counts(translator: Translator) -> str:
+    statuses = [trial.status for trial in translator.trials.values()]
+    counts = {status: statuses.count(status) for status in dict.fromkeys(statuses)}
+    listed = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return f"{len(statuses)} trials" + (f" ({listed})" if listed else "")
+
+
+def _best(translator: Translator) -> str:
+    number = translator.leader
+    trial = None if number is None else translator.trials[number]
+    if trial is None or trial.best is None:
+        return ""
+    objective, epoch, threshold = trial.best
+    rows = "\n".join(f"| {key} | {_value(value)} |" for key, value in trial.params.items())
+    return (
+        f"### Best configuration: trial {number}\n\n"
+        f"Validation micro-F1 **{objective:.4f}** after epoch {epoch:.0f} at threshold "
+        f"{threshold:.2f}.\n\n| setting | value |\n| --- | --- |\n{rows}"
+    )
+
+
+def _test(report: Mapping[str, Any]) -> str:
+    if "micro_f1" not in report:
+        return ""
+    parts = {"all labels": report, **{group: report.get(group, {}) for group in _GROUPS}}
+    rows = "\n".join(
+        f"| {name} | {100 * part['micro_f1']:.2f} | {100 * part['macro_f1']:.2f} |"
+        for name, part in parts.items()
+        if "micro_f1" in part
+    )
+    return (
+        f"### Test set\n\n{report.get('num_docs', '?')} documents, scored once.\n\n"
+        f"| labels | micro-F1 | macro-F1 |\n| --- | ---: | ---: |\n{rows}"
+    )
+
+
+def _value(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

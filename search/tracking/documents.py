@@ -1,0 +1,177 @@
+"""What the search's own run must be told: the files of the folder other than the journal.
+
+Read again only where a file changed. A file that is absent (a search still at work, or one that
+failed) is left out; one that cannot be read raises, and is tried again.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from search.files import read_json, read_yaml
+from search.results import DATASET_NAME, TEST_REPORT_NAME, VERSIONS_NAME
+from search.spec import SPEC_FORMAT, SPEC_NAME, SPEC_VERSION
+from search.tracking.description import describe
+from search.tracking.messages import Message, Translator, points
+
+_ARTIFACTS: Final = (
+    (SPEC_NAME, ""),
+    (DATASET_NAME, ""),
+    (VERSIONS_NAME, ""),
+    (TEST_REPORT_NAME, ""),
+    ("summary.json", ""),
+    ("trials.csv", ""),
+    ("best.yaml", ""),
+    ("plots/*.png", "plots"),
+)
+_NOT_PARAMS: Final = frozenset({"name", "config", "space", "runs_dir", "tracking_uri", "address"})
+_NOT_TAGS: Final = frozenset({"executable", "git_commit", "git_changed"})
+_MAX_DIGEST: Final = 36  # MLflow's limit
+
+
+class FolderFiles:
+    """The files of one search folder, each told again when it changes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._seen: dict[Path, tuple[int, int]] = {}
+        self._reported_ms: int | None = None
+
+    def spec(self) -> dict[str, Any]:
+        """The resolved spec as plain values.
+
+        Raises:
+            UsageError: it cannot be read.
+        """
+        return read_yaml(self.folder / SPEC_NAME, SPEC_FORMAT, SPEC_VERSION)
+
+    def dataset(self) -> dict[str, Any]:
+        """The description of the dataset; empty where there is none."""
+        return read_json(self.folder / DATASET_NAME) or {}
+
+    def experiment(self) -> str:
+        """The name of the MLflow experiment: that of the dataset."""
+        return str(self.dataset().get("name") or self.spec()["config"]["dataset"])
+
+    def changes(self, translator: Translator) -> list[Message]:
+        """Messages about the files that are new or changed since the last call."""
+        changed = {
+            path: artifact_folder
+            for pattern, artifact_folder in _ARTIFACTS
+            for path in sorted(self.folder.glob(pattern))
+            if self._is_new(path)
+        }
+        names = {path.name for path in changed}
+        told = [Message(trial=None, files=changed)] if changed else []
+        if SPEC_NAME in names:
+            told.append(Message(trial=None, params=spec_params(self.spec())))
+        if VERSIONS_NAME in names:
+            told.append(Message(trial=None, tags=version_tags(self._read(VERSIONS_NAME))))
+        if DATASET_NAME in names:
+            told.append(Message(trial=None, dataset=dataset_input(self.dataset())))
+        # by the event, not the file's time: a replay must give the same points
+        tested_ms = translator.tested_ms
+        if tested_ms is not None and tested_ms != self._reported_ms:
+            told.append(report_message(self._read(TEST_REPORT_NAME), tested_ms))
+            self._reported_ms = tested_ms
+        self._seen.update({path: _stamp(path) for path in changed})
+        return told
+
+    def description(self, translator: Translator) -> Message:
+        """The text at the top of the search's page."""
+        report = self._read(TEST_REPORT_NAME)
+        text = describe(self.folder.name, self.spec(), self.dataset(), translator, report)
+        return Message(trial=None, tags={"mlflow.note.content": text})
+
+    def _is_new(self, path: Path) -> bool:
+        return path.is_file() and self._seen.get(path) != _stamp(path)
+
+    def _read(self, name: str) -> dict[str, Any]:
+        return read_json(self.folder / name) or {}
+
+
+def spec_params(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Fixed settings by their own names, what is sampled as `space/NAME`, the rest as `search/`."""
+    space = _dimensions(spec["space"])
+    fixed = {k: v for k, v in spec["config"].items() if k not in space and k != "data_path"}
+    return {
+        **{name: str(value) for name, value in fixed.items()},
+        **{f"space/{name}": json.dumps(value) for name, value in space.items()},
+        **{
+            f"search/{name}": str(value)
+            for name, value in spec.items()
+            if name not in _NOT_PARAMS and value is not None
+        },
+    }
+
+
+def version_tags(versions: Mapping[str, Any]) -> dict[str, str]:
+    """Versions, machine and git commit as tags: a resumed search may have others."""
+    tags = {}
+    for key, value in _flat(versions).items():
+        name = key.rpartition("/")[2]
+        if value is None or name in _NOT_TAGS:
+            continue
+        is_version = name == "python" or key.startswith("packages/")
+        tags[f"version.{name}" if is_version else f"machine.{name}"] = str(value)
+    commit = versions.get("git_commit")
+    return {**tags, **({"mlflow.source.git.commit": str(commit)} if commit else {})}
+
+
+def dataset_input(dataset: Mapping[str, Any]) -> dict[str, str]:
+    """What MLflow shows as the dataset of the run."""
+    numbers = {k: v for k, v in _flat(dataset).items() if isinstance(v, int | float)}
+    return {
+        "name": str(dataset.get("name", "unknown")),
+        "digest": str(dataset.get("fingerprint", ""))[:_MAX_DIGEST] or "unknown",
+        "source": json.dumps({"uri": str(dataset.get("source", ""))}),
+        "profile": json.dumps(numbers),
+    }
+
+
+def report_message(report: Mapping[str, Any], time_ms: int) -> Message:
+    """The sealed test evaluation: metrics `test/...` and the table of labels."""
+    counts = {"num_docs", "threshold"}
+    values = {
+        f"test/{key}": value
+        for key, value in _flat(report).items()
+        if key.split("/")[-1] not in counts
+    }
+    table = {"per_label.csv": per_label_csv(report["per_label"])} if "per_label" in report else {}
+    return Message(trial=None, points=points(values, time_ms=time_ms, step=0), texts=table)
+
+
+def per_label_csv(rows: list[dict[str, Any]]) -> str:
+    """One line a label; MLflow shows a CSV as a table."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def _dimensions(space: Any) -> dict[str, Any]:
+    """The dimensions by name, whichever way the file lists them."""
+    listed = space.get("dimensions", space) if isinstance(space, Mapping) else space
+    if isinstance(listed, Mapping):
+        return dict(listed)
+    return {row["name"]: {k: v for k, v in row.items() if k != "name"} for row in listed}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as `outer/inner`; lists are left out."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}/")
+        elif not isinstance(value, list | tuple):
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size

@@ -1,0 +1,39 @@
+"""Addresses of MLflow pages. State lives after the `#`, so a link opens what it shows.
+
+Without `workflowType=machine_learning` a fresh browser opens the GenAI menu instead of runs.
+Nested runs show only in a list sorted by creation; a filter or a sort by metric flattens it.
+"""
+
+from typing import Final
+from urllib.parse import quote, urlencode
+
+from trainable.config import BEST_OBJECTIVE
+
+LOCAL_SERVER: Final = "http://127.0.0.1:5000"
+"""Where `python -m mlflow_server` serves the default store."""
+
+_MODE: Final = ("workflowType", "machine_learning")
+
+
+def trials_link(base: str, experiment_id: str, search_id: str) -> str:
+    """The trials of one search, best first."""
+    query = (
+        _MODE,
+        ("searchFilter", f"tags.`hpo.search_id` = '{search_id}' and tags.`hpo.role` = 'trial'"),
+        ("orderByKey", f"metrics.`{BEST_OBJECTIVE}`"),
+        ("orderByAsc", "false"),
+        ("startTime", "ALL"),
+        ("lifecycleFilter", "Active"),
+    )
+    return f"{base}/#/experiments/{experiment_id}/runs?{urlencode(query, quote_via=quote)}"
+
+
+def nested_link(base: str, experiment_id: str) -> str:
+    """All searches over one dataset, trials nested below each."""
+    query = (_MODE, ("orderByKey", "attributes.start_time"), ("orderByAsc", "false"))
+    return f"{base}/#/experiments/{experiment_id}/runs?{urlencode(query, quote_via=quote)}"
+
+
+def search_link(base: str, experiment_id: str, run_id: str) -> str:
+    """The page of one search: outcome, test metrics, plots, and links to its trials."""
+    return f"{base}/#/experiments/{experiment_id}/runs/{run_id}?{urlencode([_MODE])}"

@@ -1,0 +1,121 @@
+"""One step of catching up: what the folder says and the store has not heard yet."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from search.journal import JOURNAL_FILE
+from search.tracking.check import default_tracking_uri
+from search.tracking.documents import FolderFiles
+from search.tracking.messages import Message, Translator, merge
+from search.tracking.sender import Sender
+
+_REFUSALS: Final = frozenset(
+    {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "PERMISSION_DENIED", "INVALID_STATE"}
+)
+"""MLflow's answers that concern one run; anything else concerns the store."""
+
+
+class Replay:
+    """Replays one search folder into one store; `advance` may be called for ever, and may fail.
+
+    Attributes:
+        unsent: how many runs there is something to tell.
+        sender: None until the journal has its first event.
+    """
+
+    def __init__(self, folder: Path, tracking_uri: str | None = None) -> None:
+        self.folder = folder
+        self.uri = tracking_uri or default_tracking_uri(folder.parent)
+        self.sender: Sender | None = None
+        self._start_over()
+
+    @property
+    def unsent(self) -> int:
+        """How many runs there is something to tell."""
+        return len(self._pending)
+
+    def advance(self, *, final: bool = False) -> None:
+        """Read what is new and send it.
+
+        Args:
+            final: nobody will write to the folder any more: what still runs was interrupted.
+
+        Raises:
+            Exception: whatever MLflow raises; what was not sent is kept for the next call.
+        """
+        self._read(final=final)
+        if self.sender is None:
+            return
+        self.sender.open()
+        try:
+            self._send()
+        except Exception as error:
+            if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
+                self._start_over()  # the database was replaced: tell it everything
+            raise
+
+    def _start_over(self) -> None:
+        self.sender = None
+        self._offset = 0
+        self._translator = Translator()
+        self._files = FolderFiles(self.folder)
+        self._pending: dict[int | None, Message] = {}
+
+    def _read(self, *, final: bool) -> None:
+        events = self._new_events()
+        if self.sender is None:
+            if not events:
+                return
+            self._begin(events[0])
+        messages = [message for event in events for message in self._translator.translate(event)]
+        if final:
+            messages += self._translator.abandoned()
+        changes = self._files.changes(self._translator)
+        if any(m.trial is None or m.status for m in [*messages, *changes]):
+            changes.append(self._files.description(self._translator))
+        self._pending = merge([*self._pending.values(), *messages, *changes])
+
+    def _begin(self, first: dict[str, Any]) -> None:
+        spec = self._files.spec()
+        self._translator = Translator({"loss": str(spec["config"]["loss"])})
+        self.sender = Sender(
+            self.uri,
+            experiment=self._files.experiment(),
+            search_id=search_id(self.folder.name, first),
+            name=self.folder.name,
+        )
+
+    def _new_events(self) -> list[dict[str, Any]]:
+        path = self.folder / JOURNAL_FILE
+        if not path.exists():
+            return []
+        with path.open("rb") as file:
+            file.seek(self._offset)
+            content = file.read()
+        whole = content[: content.rfind(b"\n") + 1]  # the last line may be half written
+        events = [json.loads(line) for line in whole.splitlines() if line.strip()]
+        self._offset += len(whole)
+        return events
+
+    def _send(self) -> None:
+        assert self.sender is not None, "made by _begin"
+        refused: Exception | None = None
+        for trial in list(self._pending):
+            try:
+                self.sender.send(self._pending[trial])
+            except Exception as error:
+                if trial is None or getattr(error, "error_code", "") not in _REFUSALS:
+                    raise
+                refused = refused or error  # one run's trouble: go on with the others
+            else:
+                del self._pending[trial]
+        if refused is not None:
+            raise refused
+
+
+def search_id(name: str, first_event: dict[str, Any]) -> str:
+    """Who a search is, in every store: its name and its first moment, which the journal keeps."""
+    digest = hashlib.sha256(json.dumps(first_event, sort_keys=True).encode()).hexdigest()
+    return f"{name}-{digest[:10]}"

@@ -1,0 +1,171 @@
+"""Messages, told to MLflow through one client. Runs are found by their tags and reused."""
+
+import getpass
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from search.tracking.messages import Message
+from search.tracking.store import connect, experiment_id
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+_MAX_VALUE: Final = 6000  # of a param
+_MAX_TAG: Final = 8000
+_PAGE: Final = 1000
+
+
+class Sender:
+    """Tells messages to the runs of one search.
+
+    Every method raises what MLflow raises; nothing is lost by that: the same message can be sent
+    again, because MLflow keeps one copy of identical points, params, tags and inputs.
+    """
+
+    def __init__(self, uri: str, *, experiment: str, search_id: str, name: str) -> None:
+        self.uri = uri
+        self.search_id = search_id
+        self.experiment_id: str | None = None
+        self._experiment = experiment
+        self._name = name
+        self._client: MlflowClient | None = None
+        self._runs: dict[int | None, str] | None = None
+        self._params: dict[int | None, dict[str, str]] = {}
+
+    def run_id(self, trial: int | None) -> str | None:
+        """The run of a trial (None: of the search) if it is known to exist."""
+        return None if self._runs is None else self._runs.get(trial)
+
+    @property
+    def num_runs(self) -> int:
+        """How many runs of the search the store is known to hold."""
+        return len(self._runs or {})
+
+    def open(self) -> None:
+        """Connect, and find the runs that an earlier replay made."""
+        if self._client is None:
+            self._client = connect(self.uri)
+        if self.experiment_id is None:
+            self.experiment_id = experiment_id(self._client, self.uri, self._experiment)
+        if self._runs is None:
+            self._runs = self._find_runs()
+
+    def send(self, message: Message) -> None:
+        """Tell one message; the run is made if there is none."""
+        self.open()
+        client, run_id = self._client, self._run_for(message)
+        assert client is not None, "open() connects"
+        self._log_batch(run_id, message)
+        if message.dataset is not None:
+            _log_dataset(client, run_id, message.dataset)
+        for artifact, text in message.texts.items():
+            client.log_text(run_id, text, artifact)
+        for path, folder in message.files.items():
+            client.log_artifact(run_id, str(path), folder or None)
+        if message.status == "RUNNING":
+            client.update_run(run_id, status="RUNNING")
+        elif message.status is not None:
+            client.set_terminated(run_id, message.status, message.ended_ms)
+
+    def _run_for(self, message: Message) -> str:
+        assert self._runs is not None, "open() finds them"
+        if message.trial in self._runs:
+            return self._runs[message.trial]
+        runs, self._runs = self._runs, None  # if this fails the run may exist: look again then
+        runs[message.trial] = self._create_run(message, parent=runs.get(None))
+        self._runs = runs
+        return runs[message.trial]
+
+    def _create_run(self, message: Message, *, parent: str | None) -> str:
+        assert self._client is not None, "open() connects"
+        number = message.trial
+        tags = {
+            "hpo.search_id": self.search_id,
+            "hpo.role": "search" if number is None else "trial",
+            "mlflow.user": _user(),
+            "mlflow.source.name": "python -m search run",
+            "mlflow.source.type": "LOCAL",
+        }
+        if number is not None:
+            assert parent is not None, "the search's message is sent first"
+            tags |= {"hpo.trial": str(number), "mlflow.parentRunId": parent}
+        run = self._client.create_run(
+            self.experiment_id,
+            start_time=message.started_ms,
+            tags=tags,
+            run_name=self._name if number is None else f"trial-{number:03d}",
+        )
+        return str(run.info.run_id)
+
+    def _log_batch(self, run_id: str, message: Message) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        assert self._client is not None, "open() connects"
+        params = {name: value[:_MAX_VALUE] for name, value in message.params.items()}
+        known = self._params.setdefault(message.trial, {})
+        fresh = {name: value for name, value in params.items() if name not in known}
+        # MLflow never changes a param: what a resumed search has changed becomes a tag
+        changed = {
+            f"hpo.now.{name}": value
+            for name, value in params.items()
+            if known.get(name, value) != value
+        }
+        tags = {**message.tags, **changed}
+        if not (message.points or fresh or tags):
+            return
+        self._client.log_batch(
+            run_id,
+            metrics=[Metric(p.key, p.value, p.time_ms, p.step) for p in message.points],
+            params=[Param(name, value) for name, value in fresh.items()],
+            tags=[RunTag(name, value[:_MAX_TAG]) for name, value in tags.items()],
+        )
+        known.update(fresh)
+
+    def _find_runs(self) -> dict[int | None, str]:
+        """The runs of this search by trial number; of two with one number the older wins."""
+        assert self._client is not None, "open() connects"
+        found: dict[int | None, str] = {}
+        token: str | None = None
+        while True:
+            page = self._client.search_runs(
+                [self.experiment_id],
+                f"tags.`hpo.search_id` = '{self.search_id}'",
+                max_results=_PAGE,
+                order_by=["attributes.start_time ASC"],
+                page_token=token,
+            )
+            for run in page:
+                number = _trial_number(run)
+                if number not in found:
+                    found[number] = run.info.run_id
+                    self._params[number] = dict(run.data.params)
+            token = page.token
+            if not token:
+                return found
+
+
+def _trial_number(run: "Run") -> int | None:
+    number = run.data.tags.get("hpo.trial")
+    return None if number is None else int(number)
+
+
+def _log_dataset(client: "MlflowClient", run_id: str, dataset: Mapping[str, str]) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    entity: Any = Dataset(
+        name=dataset["name"],
+        digest=dataset["digest"],
+        source_type="local",
+        source=dataset["source"],
+        profile=dataset["profile"],
+    )
+    tag = InputTag("mlflow.data.context", "training")
+    client.log_inputs(run_id, datasets=[DatasetInput(entity, [tag])])
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no entry for this user id, as in some containers
+        return "unknown"

@@ -1,0 +1,143 @@
+import math
+
+import pytest
+
+from search.tracking.messages import RUN_STATUS, Message, Point, Translator, merge
+from tests.search_folder import BEST_TRIAL, EPOCHS, START, TRIALS, events, objective
+
+
+def translate(rows, translator=None):
+    translator = translator or Translator({"loss": "db"})
+    return merge([m for row in rows for m in translator.translate(row)]), translator
+
+
+def started(number, time, **more):
+    params = {"learning_rate": 0.01}
+    return {"event": "trial_started", "trial": number, "params": params, "time": time, **more}
+
+
+def epoch(number, nth, value, time, **metrics):
+    best = {"best/val/micro_f1": value, "best/epoch": nth, "best/threshold": 0.5}
+    metrics = {"epoch": nth, "val/micro_f1": value, **best, **metrics}
+    return {"event": "epoch", "trial": number, "epoch": nth, "metrics": metrics, "time": time}
+
+
+def ended(number, status, time):
+    return {"event": "trial_ended", "trial": number, "status": status, "time": time, "reason": ""}
+
+
+def values(message, key):
+    return [(p.step, p.value, p.time_ms) for p in message.points if p.key == key]
+
+
+def test_one_message_a_run_and_the_search_comes_first():
+    merged, _ = translate(events())
+    assert list(merged) == [None, *TRIALS]
+
+
+@pytest.mark.parametrize("number", TRIALS)
+def test_end_statuses(number):
+    merged, _ = translate(events())
+    status = TRIALS[number][3] or "interrupted"
+    assert merged[number].status == RUN_STATUS[status]
+    assert merged[number].tags["hpo.status"] == status
+
+
+def test_mlflow_statuses_say_stopping_is_no_failure():
+    assert RUN_STATUS["stopped"] == RUN_STATUS["completed"] == "FINISHED"
+    assert {RUN_STATUS[s] for s in ("diverged", "out_of_memory", "failed")} == {"FAILED"}
+    assert RUN_STATUS["interrupted"] == "KILLED"
+
+
+def test_params_are_what_was_sampled_and_the_loss():
+    merged, _ = translate(events())
+    assert merged[3].params == {
+        "loss": "db",
+        "learning_rate": "0.0009",
+        "gamma": "0.5",
+        "mu": "0.9",
+    }
+    [(step, value, _)] = values(merged[3], "hp/log10_learning_rate")
+    assert (step, value) == (0, pytest.approx(math.log10(9e-4)))
+
+
+def test_an_epoch_is_the_step_and_the_journal_has_the_time():
+    merged, _ = translate(events())
+    row = next(r for r in events() if r["event"] == "epoch" and r["trial"] == 2)
+    points = values(merged[2], "val/micro_f1")
+    assert [step for step, *_ in points] == [1, 2, 3, 4]
+    assert points[0] == (1, objective(2, 1), round(row["time"] * 1000))
+    assert not [p for p in merged[2].points if p.key == "epoch"]
+
+
+def test_best_stands_at_step_0_and_is_told_only_when_it_changes():
+    rows = [started(0, 1), epoch(0, 1, 0.5, 2), epoch(0, 2, 0.7, 3)]
+    rows.append(epoch(0, 3, 0.6, 4, **{"best/val/micro_f1": 0.7, "best/epoch": 2}))
+    merged, _ = translate(rows)
+    for key, last in (("best/val/micro_f1", 0.7), ("best/epoch", 2)):
+        points = values(merged[0], key)
+        assert [step for step, *_ in points] == [0, 0]
+        assert points[-1][1:] == (last, 3000)
+    assert [value for _, value, _ in values(merged[None], "best/val/micro_f1")] == [0.5, 0.7]
+
+
+def test_the_leader_is_the_best_trial_and_the_lower_number_on_ties():
+    merged, translator = translate(events())
+    assert translator.leader == BEST_TRIAL
+    assert values(merged[None], "best/trial")[-1][1] == BEST_TRIAL
+    rows = [started(1, 1), started(0, 1), epoch(1, 1, 0.6, 2), epoch(0, 1, 0.6, 3)]
+    assert translate(rows)[1].leader == 0
+
+
+def test_values_that_are_not_finite_are_left_out():
+    row = epoch(0, 1, 0.5, 2, **{"val/loss": math.nan, "train/loss": math.inf})
+    merged, _ = translate([started(0, 1), row])
+    assert {"val/loss", "train/loss"}.isdisjoint(p.key for p in merged[0].points)
+
+
+def test_a_trial_without_a_scored_epoch_has_no_best():
+    row = epoch(0, 1, 0.0, 2, **{"best/epoch": 0})
+    merged, translator = translate([started(0, 1), row])
+    assert translator.leader is None or translator.trials[0].best is None
+    assert not [p for p in merged[0].points if p.key.startswith("best/")]
+
+
+def test_a_restarted_trial_loses_its_best():
+    rows = [started(0, 1), started(1, 1), epoch(0, 1, 0.9, 2), epoch(1, 1, 0.6, 3)]
+    rows.append({"event": "trial_restarted", "trial": 0, "reason": "", "time": 4})
+    merged, translator = translate(rows)
+    assert translator.leader == 1
+    assert values(merged[None], "best/val/micro_f1")[-1] == (0, 0.6, 4000)
+
+
+def test_a_resumed_search_runs_again_and_what_was_left_is_interrupted():
+    first = [{"event": "search_started", "attempt": 1, "time": 1}, started(0, 2)]
+    merged, translator = translate([*first, epoch(0, 1, 0.5, 3)])
+    assert merged[0].status == "RUNNING"
+    second = [{"event": "search_started", "attempt": 2, "time": 9}, started(1, 10, resumes=0)]
+    merged, _ = translate(second, translator)
+    assert merged[None].status == "RUNNING"
+    assert merged[None].tags["hpo.attempt"] == "2"
+    assert (merged[0].status, merged[0].ended_ms) == ("KILLED", 3000)
+    assert merged[1].tags["hpo.resumes"] == "0"
+
+
+def test_an_abandoned_search_was_interrupted_and_a_complete_one_was_not():
+    _, translator = translate(events()[:5])
+    merged = merge(translator.abandoned())
+    assert {m.status for m in merged.values()} == {"KILLED"}
+    _, translator = translate(events())
+    assert translator.abandoned() == []
+
+
+def test_an_event_of_an_unknown_kind_says_nothing():
+    assert Translator().translate({"event": "checkpoint", "time": START}) == []
+
+
+def test_later_messages_win_and_points_add_up():
+    a = Message(trial=1, started_ms=5, params={"a": "1"}, status="KILLED", ended_ms=7)
+    b = Message(trial=1, points=(Point("x", 1.0, 0, EPOCHS),), status="RUNNING")
+    both = a.then(b)
+    assert (both.started_ms, both.status, both.ended_ms) == (5, "RUNNING", None)
+    assert both.params == {"a": "1"}
+    assert len(both.then(b).points) == 2

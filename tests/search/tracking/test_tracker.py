@@ -1,0 +1,323 @@
+"""The tracker against a real SQLite store, read back with MLflow's own client."""
+
+import csv
+import http.server
+import io
+import json
+import re
+import threading
+import time
+
+import pytest
+
+from search.plots import draw_threshold_curve
+from search.tracking import Tracker, sync
+from search.tracking.check import default_tracking_uri
+from search.tracking.store import connect
+from tests.search_folder import (
+    BEST_TRIAL,
+    FIRST_PART,
+    LABELS,
+    START,
+    TRIALS,
+    append_events,
+    events,
+    test_report,
+    write_search_folder,
+)
+
+TIMEOUT_S = 20.0
+
+
+@pytest.fixture
+def client(runs_dir):
+    return connect(default_tracking_uri(runs_dir))
+
+
+@pytest.fixture
+def folder(runs_dir):
+    return write_search_folder(runs_dir / "demo-db")
+
+
+@pytest.fixture
+def dead_server():
+    """Refuses everything, at once."""
+
+    class Refuses(http.server.BaseHTTPRequestHandler):
+        def _refuse(self):
+            self.send_response(503)
+            self.send_header("Retry-After", "30")
+            self.end_headers()
+
+        do_GET = do_POST = _refuse
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr("search.tracking.tracker._GIVE_UP_CLOSING_S", 0.6)
+
+
+def runs_of(client, experiment="demo"):
+    """Run name -> run."""
+    found = client.get_experiment_by_name(experiment)
+    return {run.info.run_name: run for run in client.search_runs([found.experiment_id])}
+
+
+def content(client):
+    """All that the store holds of the search, but for ids and what MLflow times itself."""
+    rows = {}
+    for name, run in runs_of(client).items():
+        histories = {
+            key: sorted(
+                (m.step, m.timestamp, m.value)
+                for m in client.get_metric_history(run.info.run_id, key)
+            )
+            for key in run.data.metrics
+        }
+        tags = {k: v for k, v in run.data.tags.items() if k != "mlflow.parentRunId"}
+        times = (run.info.start_time, run.info.end_time)
+        inputs = [d.dataset.digest for d in run.inputs.dataset_inputs]
+        rows[name] = (run.info.status, times, run.data.params, tags, histories, inputs)
+    return rows
+
+
+def artifacts(client, run_id, path=None):
+    names = []
+    for entry in client.list_artifacts(run_id, path):
+        names += artifacts(client, run_id, entry.path) if entry.is_dir else [entry.path]
+    return names
+
+
+def test_a_whole_search_is_recorded(folder, client):
+    report = []
+    tracker = Tracker(folder, report=report.append)
+    tracker.start()
+    assert tracker.close(TIMEOUT_S)
+    assert report == []
+    runs = runs_of(client)
+    assert set(runs) == {"demo-db", *(f"trial-{number:03d}" for number in TRIALS)}
+    parent = runs["demo-db"]
+    assert parent.info.status == "KILLED"
+    assert parent.data.tags["hpo.role"] == "search"
+    assert parent.data.tags["mlflow.source.git.commit"] == "0123456789abcdef"
+    assert parent.data.tags["version.torch"] == "2.13.0"
+    assert parent.data.params["loss"] == "db"
+    assert parent.data.params["search/grace_period"] == "1"
+    assert json.loads(parent.data.params["space/learning_rate"])["high"] == 1e-3
+    assert "learning_rate" not in parent.data.params
+    [data] = parent.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == ("demo", "ab" * 18)
+
+
+def test_trials_are_nested_with_their_status_and_metrics(folder, client):
+    sync(folder)
+    runs = runs_of(client)
+    parent = runs["demo-db"].info.run_id
+    want = {0: "FINISHED", 1: "FINISHED", 2: "FINISHED", 3: "FAILED", 4: "FAILED", 5: "KILLED"}
+    for number, status in want.items():
+        run = runs[f"trial-{number:03d}"]
+        assert run.info.status == status
+        assert run.data.tags["mlflow.parentRunId"] == parent
+        assert run.data.tags["hpo.status"] == (TRIALS[number][3] or "interrupted")
+    assert runs["trial-003"].data.tags["hpo.reason"] == "loss is not finite"
+    history = client.get_metric_history(runs["trial-002"].info.run_id, "val/micro_f1")
+    assert [m.step for m in history] == [1, 2, 3, 4]
+    assert all(m.timestamp >= START * 1000 for m in history)
+    best = runs["trial-002"].data.metrics
+    assert (best["best/val/micro_f1"], best["best/epoch"]) == (history[-1].value, 4)
+
+
+def test_the_outcome_is_on_the_search(folder, client):
+    draw_threshold_curve(test_report(), folder / "plots" / "threshold_curve.png")
+    sync(folder)
+    parent = runs_of(client)["demo-db"]
+    metrics, run_id = parent.data.metrics, parent.info.run_id
+    assert metrics["best/trial"] == BEST_TRIAL
+    assert metrics["test/micro_f1"] == 0.83
+    assert metrics["test/tail/micro_f1"] == 0.4
+    assert metrics["test/single_label/micro_f1"] == 0.86
+    note = parent.data.tags["mlflow.note.content"]
+    assert "Best configuration: trial 2" in note
+    assert "| head | 90.00 | 68.00 |" in note
+    names = artifacts(client, run_id)
+    want = {"spec.yaml", "dataset.json", "versions.json", "test_report.json", "summary.json"}
+    assert want | {"best.yaml", "per_label.csv", "plots/threshold_curve.png"} == set(names)
+    where = client.download_artifacts(run_id, "per_label.csv")
+    with open(where) as file:  # noqa: PTH123
+        rows = list(csv.DictReader(io.StringIO(file.read())))
+    assert [row["label"] for row in rows] == list(LABELS)
+
+
+def test_a_second_replay_changes_nothing(folder, client):
+    assert sync(folder) == 1 + len(TRIALS)
+    before = content(client)
+    assert sync(folder) == 1 + len(TRIALS)
+    assert content(client) == before
+
+
+def test_live_and_afterwards_give_the_same(runs_dir, client):
+    """Event by event through the thread, with pauses, against one replay of the end."""
+    folder = write_search_folder(runs_dir / "demo-db", whole=False)
+    tracker = Tracker(folder)
+    tracker.start()
+    assert tracker.wait_until_ready(TIMEOUT_S)
+    assert runs_of(client)["trial-001"].info.status == "RUNNING"
+    rows = events()[FIRST_PART:]
+    for row in rows[:6]:
+        append_events(folder, [row])
+        tracker.on_event(row)
+        time.sleep(0.15)
+    append_events(folder, rows[6:])
+    write_search_folder_end(folder)
+    assert tracker.close(TIMEOUT_S)
+    live = content(client)
+    sync(folder)
+    assert content(client) == live
+
+
+def write_search_folder_end(folder):
+    (folder / "test_report.json").write_text(json.dumps(test_report()))
+
+
+def test_a_resumed_search_reuses_its_runs(folder, client):
+    sync(folder)
+    first = {name: run.info.run_id for name, run in runs_of(client).items()}
+    spec = folder / "spec.yaml"
+    spec.write_text(spec.read_text().replace("trials: 6", "trials: 8"))
+    params = {"learning_rate": 8e-5, "gamma": 1.5, "mu": 0.9}
+    later = START + 1000
+    append_events(
+        folder,
+        [
+            {"event": "search_started", "attempt": 2, "time": later},
+            {"event": "trial_started", "trial": 6, "params": params, "resumes": 5, "time": later},
+        ],
+    )
+    Tracker(folder)  # constructing one does nothing
+    tracker = Tracker(folder)
+    tracker.start()
+    assert tracker.close(TIMEOUT_S)
+    runs = runs_of(client)
+    assert len(runs) == len(first) + 1
+    assert {name: runs[name].info.run_id for name in first} == first
+    parent = runs["demo-db"]
+    assert parent.info.status == "RUNNING"
+    assert parent.data.params["search/trials"] == "6"
+    assert parent.data.tags["hpo.now.search/trials"] == "8"
+    assert runs["trial-006"].data.tags["hpo.resumes"] == "5"
+
+
+def test_a_torn_last_line_waits_for_its_end(runs_dir, client):
+    folder = write_search_folder(runs_dir / "demo-db", whole=False)
+    line = json.dumps(events()[FIRST_PART])
+    with (folder / "journal.jsonl").open("a") as file:
+        file.write(line[:20])
+    sync(folder)
+    with (folder / "journal.jsonl").open("a") as file:
+        file.write(line[20:] + "\n")
+    sync(folder)
+    assert runs_of(client)["trial-001"].info.status == "FINISHED"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_dead_server_never_hurts_and_nothing_is_lost(folder, client, dead_server):
+    report = []
+    tracker = Tracker(folder, tracking_uri=dead_server, report=report.append)
+    began = time.monotonic()
+    tracker.start()
+    tracker.on_event({"event": "epoch"})
+    assert time.monotonic() - began < 0.1
+    while not report:
+        time.sleep(0.05)
+    assert not tracker.close(TIMEOUT_S)
+    assert time.monotonic() - began < 15
+    assert len(report) == 2
+    assert report[0].startswith(f"MLflow: {dead_server} does not record: ")
+    assert report[0].endswith("; the search goes on, what is missing is sent later")
+    assert report[1] == (
+        f"MLflow: {dead_server} has not recorded everything; resume the search to send the rest"
+    )
+    assert sync(folder) == 1 + len(TRIALS)
+    assert len(runs_of(client)) == 1 + len(TRIALS)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_refusal_of_one_run_leaves_the_others(folder, client):
+    sync(folder)
+    broken = runs_of(client)["trial-001"].info.run_id
+    more = {**events()[2], "epoch": 5, "time": START + 900}
+    tracker = Tracker(folder, report=(report := []).append)
+    tracker.start()
+    assert tracker.wait_until_ready(TIMEOUT_S)
+    client.delete_run(broken)
+    append_events(folder, [{**more, "trial": 1}, {**more, "trial": 2}])
+    assert not tracker.close(TIMEOUT_S)
+    assert "must be in the 'active' state" in report[0]
+    run = runs_of(client)["trial-002"].info.run_id
+    assert client.get_metric_history(run, "val/micro_f1")[-1].step == 5
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_report_that_raises_does_not_reach_the_search(folder, dead_server, caplog):
+    def broken(line):
+        raise RuntimeError(line)
+
+    tracker = Tracker(folder, tracking_uri=dead_server, report=broken)
+    tracker.start()
+    assert not tracker.close(TIMEOUT_S)
+    assert "the report of a tracking problem failed" in caplog.text
+
+
+def test_an_empty_folder_is_no_failure(runs_dir):
+    (runs_dir / "demo-db").mkdir()
+    tracker = Tracker(runs_dir / "demo-db")
+    assert tracker.close(1)
+    tracker.start()
+    assert tracker.close(TIMEOUT_S)
+    assert sync(runs_dir / "demo-db") == 0
+
+
+def test_two_searches_of_one_name_are_two(folder, client, tmp_path):
+    sync(folder)
+    other = write_search_folder(tmp_path / "elsewhere" / "demo-db")
+    journal = other / "journal.jsonl"
+    journal.write_text(journal.read_text().replace(f"{START}", f"{START + 1}"))
+    sync(other, tracking_uri=default_tracking_uri(folder.parent))
+    found = client.get_experiment_by_name("demo")
+    names = [run.info.run_name for run in client.search_runs([found.experiment_id])]
+    assert names.count("demo-db") == 2
+
+
+def test_links(folder, client):
+    tracker = Tracker(folder)
+    assert tracker.links == (
+        f"python -m mlflow_server --runs-dir {folder.parent}",
+        "http://127.0.0.1:5000",
+    )
+    tracker.start()
+    tracker.close(TIMEOUT_S)
+    run_id = runs_of(client)["demo-db"].info.run_id
+    _, trials, search = tracker.links
+    assert search == (
+        f"http://127.0.0.1:5000/#/experiments/1/runs/{run_id}?workflowType=machine_learning"
+    )
+    assert re.fullmatch(
+        r"http://127\.0\.0\.1:5000/#/experiments/1/runs\?workflowType=machine_learning"
+        r"&searchFilter=\S+&orderByKey=metrics\.%60best%2Fval%2Fmicro_f1%60&orderByAsc=false\S+",
+        trials,
+    )
+
+
+def test_links_of_a_server_have_no_password(folder):
+    tracker = Tracker(folder, tracking_uri="http://ann:pw@host:8080/mlflow/")
+    assert tracker.links == ("http://host:8080/mlflow",)

@@ -10,6 +10,7 @@ from typing import Self
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 from transformers.utils import logging as transformers_logging
@@ -50,7 +51,7 @@ class PristineWeights:
                     dtype=torch.float32,
                     output_loading_info=True,
                 )
-            except (OSError, RuntimeError, ValueError) as error:
+            except (OSError, RuntimeError, ValueError, SafetensorError) as error:
                 raise UsageError(
                     f"encoder '{encoder}' cannot be read from {folder}: {error}"
                 ) from error

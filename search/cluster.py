@@ -1,0 +1,198 @@
+"""The Ray instance under a search: a private one that leaves nothing behind, or a given cluster."""
+
+import contextlib
+import dataclasses
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from search.hardware import detect_hardware
+from trainable.encoded import EncodedDataset
+from trainable.errors import UsageError, one_line
+
+if TYPE_CHECKING:
+    from search.spec import SearchSpec
+
+_MIB: Final = 2**20
+_SMALLEST_STORE: Final = 100 * _MIB
+_LONGEST_TEMP: Final = 40
+"""Characters: a socket's path, which Ray makes below it, may have 107."""
+_PROBE_TIMEOUT_S: Final = 3.0
+_HTTP2_HELLO: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+_SETTINGS_FRAME: Final = 4
+
+_ENVIRONMENT: Final = {
+    # silence: Tune's boxes and tables, its loggers, its printed tracebacks; no usage statistics
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # "(raylet) A worker died ...", whatever log_to_driver says
+    # Tune's snapshots are never read (DESIGN D16); signals are ours (search/stopping.py)
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # workers stay where they are; `uv run` must not ship the working directory
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    # as Ray will do by default: hide the GPUs from a trial that asked for none
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+}
+
+
+def prepare_environment(*, private: bool) -> None:
+    """Set Ray's environment variables. Call before ray is first imported.
+
+    A private instance gets a token of its own: its ports listen on all interfaces, and Ray's
+    default would write one into HOME. On a cluster the user's settings count.
+    """
+    os.environ.update(_ENVIRONMENT)
+    if private and "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    else:
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+
+
+@contextlib.contextmanager
+def ray_instance(spec: "SearchSpec", data: EncodedDataset) -> Iterator[Path]:
+    """Ray up and running while the block runs; gives a scratch folder for Tune.
+
+    Raises:
+        UsageError: the cluster does not answer, or has no room for a single trial.
+    """
+    if spec.address is not None:
+        from search.preflight import check_cluster
+
+        check_cluster(spec.address)
+        check_speaks_grpc(spec.address)
+    prepare_environment(private=spec.address is None)
+    import ray
+
+    scratch = Path(tempfile.mkdtemp(prefix="lts-", dir=_temp_root()))
+    with _handlers_restored():
+        try:
+            _start(spec, data, scratch)
+            _check_room(spec, ray.cluster_resources())
+            yield scratch / "tune"
+        finally:
+            ray.shutdown()
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def check_speaks_grpc(address: str) -> None:
+    """Something that is no Ray head would keep `ray.init` waiting for more than a minute.
+
+    Raises:
+        UsageError: what listens there is no gRPC server.
+    """
+    host, _, port = address.rpartition(":")
+    if not port.isdigit() or os.environ.get("RAY_USE_TLS") == "1":
+        return
+    try:
+        where = (host.strip("[]"), int(port))
+        with socket.create_connection(where, _PROBE_TIMEOUT_S) as connection:
+            connection.sendall(_HTTP2_HELLO)
+            reply = connection.recv(9)
+    except OSError:
+        reply = b""
+    if len(reply) < 4 or reply[3] != _SETTINGS_FRAME:
+        raise UsageError(
+            f"what listens at {address} is no Ray cluster: give the HOST:PORT that "
+            "`ray start --head` printed, or leave --address out"
+        )
+
+
+def object_store_bytes(data: EncodedDataset, shm_free: int) -> int:
+    """Room for the data twice (trials, test evaluation) and some; within /dev/shm if possible."""
+    needed = max(_SMALLEST_STORE, 2 * _num_bytes(data) + 64 * _MIB)
+    capped = min(needed, int(0.9 * shm_free))
+    # a container's 64 MiB of /dev/shm is too little for anything: Ray then uses the disk
+    return capped if capped >= max(_SMALLEST_STORE, _num_bytes(data)) else needed
+
+
+def plain_arrays(data: EncodedDataset) -> EncodedDataset:
+    """The same data with memory maps as plain arrays, which Ray shares instead of copying."""
+    splits = {}
+    for name in ("train", "val", "test"):
+        split = getattr(data, name)
+        arrays = {f.name: np.asarray(getattr(split, f.name)) for f in dataclasses.fields(split)}
+        splits[name] = dataclasses.replace(split, **arrays)
+    return dataclasses.replace(data, **splits)
+
+
+def _start(spec: "SearchSpec", data: EncodedDataset, scratch: Path) -> None:
+    import ray
+
+    local: dict[str, Any] = {}
+    if spec.address is None:
+        hardware = detect_hardware()
+        shm = Path("/dev/shm")
+        shm_free = shutil.disk_usage(shm).free if shm.is_dir() else sys.maxsize
+        local = {
+            "num_cpus": hardware.cpus,
+            "num_gpus": hardware.gpus,
+            "include_dashboard": False,
+            "object_store_memory": object_store_bytes(data, shm_free),
+            "_temp_dir": str(scratch / "ray"),
+        }
+    try:
+        ray.init(
+            address=spec.address or "local",
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            **local,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        if spec.address is None:
+            raise
+        raise UsageError(f"the Ray cluster at {spec.address} refuses: {one_line(error)}") from error
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+
+
+def _check_room(spec: "SearchSpec", resources: dict[str, float]) -> None:
+    """A trial that fits nowhere would wait for ever. Sums over nodes: necessary, not sufficient."""
+    for kind, needed in (("CPU", spec.cpus_per_trial), ("GPU", spec.gpus_per_trial)):
+        found = resources.get(kind, 0.0)
+        if needed > found:
+            raise UsageError(
+                f"a trial takes {needed:g} {kind}, the Ray cluster has {found:g}: "
+                f"lower --{kind.lower()}s-per-trial"
+            )
+
+
+def _num_bytes(data: EncodedDataset) -> int:
+    return sum(
+        array.nbytes
+        for split in (data.train, data.val, data.test)
+        for array in (split.token_ids, split.token_offsets, split.label_ids, split.label_offsets)
+    )
+
+
+def _temp_root() -> str:
+    root = tempfile.gettempdir()
+    return root if len(root) <= _LONGEST_TEMP else "/tmp"
+
+
+@contextlib.contextmanager
+def _handlers_restored() -> Iterator[None]:
+    """`ray.init` replaces the SIGTERM handler for good."""
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if main:
+            signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,97 @@
+"""The test evaluation of a search's winner: a Ray task with the resources of a trial."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from search.events import EventLog
+from search.files import read_json, write_json
+from search.journal import JOURNAL_FILE, read_journal
+from search.outcome import outcome_of_error
+from search.spec import SearchSpec
+from search.winner import TEST_REPORT_FILE, WEIGHTS_FOLDER, Winner, choose_winner
+from trainable.encoded import EncodedDataset
+
+if TYPE_CHECKING:
+    from search.stopping import StopSwitch
+
+_POLL_S: Final = 0.5
+
+Evaluate = Callable[[Mapping[str, Any], EncodedDataset, str, float], dict[str, Any]]
+"""(config, data, weights file, threshold) -> report; `search.winner.evaluate_on_test`."""
+
+
+def test_is_due(folder: Path) -> bool:
+    """Whether the search has a winner whose test scores nobody has seen."""
+    winner = choose_winner(read_journal(folder / JOURNAL_FILE))
+    return winner is not None and not _is_scored(folder, winner)
+
+
+def score_winner(
+    spec: SearchSpec,
+    events: EventLog,
+    data: EncodedDataset,
+    evaluate: Evaluate,
+    switch: "StopSwitch",
+) -> str:
+    """Score the winner on the test set, unless that was done; needs a running Ray instance.
+
+    Returns:
+        "", or in a few words why there are no test scores.
+    """
+    from trainable.weights import weights_path
+
+    winner = choose_winner(read_journal(spec.folder / JOURNAL_FILE))
+    if winner is None:
+        return "no trial finished an epoch"
+    if _is_scored(spec.folder, winner):
+        return ""
+    weights = weights_path(spec.folder / WEIGHTS_FOLDER, winner.number)
+    if not weights.exists():
+        return f"no test scores: the weights of trial {winner.number} are missing ({weights})"
+    try:
+        report = _run_remotely(spec, winner, data, weights, evaluate, switch)
+    except Exception as error:  # noqa: BLE001  whatever fails there, the search is done
+        return f"no test scores: {outcome_of_error(str(error)).reason}"
+    if report is not None:
+        _save_report(spec.folder, events, winner, report)
+    return ""
+
+
+def _run_remotely(
+    spec: SearchSpec,
+    winner: Winner,
+    data: EncodedDataset,
+    weights: Path,
+    evaluate: Evaluate,
+    switch: "StopSwitch",
+) -> dict[str, Any] | None:
+    """The report; None after Ctrl-C."""
+    import ray
+
+    task = ray.remote(evaluate).options(
+        num_cpus=spec.cpus_per_trial, num_gpus=spec.gpus_per_trial, max_retries=1
+    )
+    config = spec.trial_config(winner.params).to_mapping()
+    future = task.remote(config, data, str(weights), winner.threshold)
+    while not ray.wait([future], timeout=_POLL_S)[0]:
+        if switch.status == "interrupted":
+            ray.cancel(future, force=True)
+            return None
+    return ray.get(future)
+
+
+def _is_scored(folder: Path, winner: Winner) -> bool:
+    report = read_json(folder / TEST_REPORT_FILE) or {}
+    return (report.get("trial"), report.get("epoch")) == (winner.number, winner.epoch)
+
+
+def _save_report(folder: Path, events: EventLog, winner: Winner, report: Mapping[str, Any]) -> None:
+    head = {"trial": winner.number, "epoch": winner.epoch}
+    write_json(folder / TEST_REPORT_FILE, {**head, **report})
+    events.emit(
+        "test_evaluated",
+        trial=winner.number,
+        micro_f1=report["micro_f1"],
+        macro_f1=report["macro_f1"],
+    )

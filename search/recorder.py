@@ -1,0 +1,151 @@
+"""Tune's callback that writes the journal.
+
+Tune pickles callbacks when the Tuner is built and then goes on with the live object: what cannot
+be pickled (the journal's listeners) is left out of the pickle, which nothing ever reads.
+An exception that leaves a callback would end the whole search: none does. Tune passes keywords.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+
+from search.events import EventLog
+from search.journal import finite_metrics
+from search.outcome import Outcome, outcome_of_error, outcome_of_result
+from search.study import Proposal, SearchStudy
+from trainable.errors import one_line
+
+_TUNE_KEYS = frozenset(
+    {"training_iteration", "timestamp", "pid", "iterations_since_restore"}
+    | {"time_this_iter_s", "time_total_s", "time_since_restore", "timesteps_total"}
+)
+_log = logging.getLogger(__name__)
+
+
+class Recorder(Callback):
+    """Writes what happens to trials, and tells the study of those that failed.
+
+    Args:
+        events: Where to write.
+        study: Opened; shared with the searcher.
+        epochs: Length of a complete trial.
+        reduction_factor: Of ASHA.
+        on_broken: Called once with a reason when the journal or the study cannot be written.
+    """
+
+    def __init__(
+        self,
+        events: EventLog,
+        study: SearchStudy,
+        *,
+        epochs: int,
+        reduction_factor: int,
+        on_broken: Callable[[str], None],
+    ) -> None:
+        self._events = events
+        self._study = study
+        self._epochs = epochs
+        self._reduction_factor = reduction_factor
+        self._on_broken = on_broken
+        self._started: dict[str, Proposal] = {}
+        self._ended: set[str] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def on_trial_start(self, *, trial: Trial, **_: Any) -> None:
+        """Note a trial's first start; its worker's second one is told by `on_trial_recover`."""
+        self._guard(self._start, trial)
+
+    def on_trial_result(self, *, trial: Trial, result: dict[str, Any], **_: Any) -> None:
+        """Note an epoch."""
+        self._guard(self._epoch, trial, result)
+
+    def on_trial_complete(self, *, trial: Trial, **_: Any) -> None:
+        """Note an end that is no error."""
+        self._guard(self._complete, trial)
+
+    def on_trial_recover(self, *, trial: Trial, **_: Any) -> None:
+        """Note that a trial starts again from scratch, after an error."""
+        self._guard(self._recover, trial)
+
+    def on_trial_error(self, *, trial: Trial, **_: Any) -> None:
+        """Note an error, in the study too."""
+        self._guard(self._error, trial)
+
+    def on_step_end(self, *, trials: Sequence[Trial], **_: Any) -> None:
+        """Catch the error that Tune tells nobody: an actor that could not be reset."""
+        if self._study.num_open:
+            for trial in trials:
+                if trial.status == Trial.ERROR and trial.trial_id not in self._ended:
+                    self._guard(self._error, trial)
+
+    def _guard(self, note: Callable[..., None], *args: Any) -> None:
+        try:
+            note(*args)
+        except Exception as error:  # noqa: BLE001  whatever it is, Tune must not see it
+            _log.debug("recorder", exc_info=True)
+            self._on_broken(f"cannot record the search: {one_line(error)}")
+
+    def _start(self, trial: Trial) -> None:
+        proposal = self._study.proposal(trial.trial_id)
+        if proposal is None or trial.trial_id in self._started:
+            return
+        self._started[trial.trial_id] = proposal
+        resumes = {} if proposal.resumes is None else {"resumes": proposal.resumes}
+        self._events.emit(
+            "trial_started",
+            trial=proposal.number,
+            params=dict(proposal.params),
+            ray_trial_id=trial.trial_id,
+            **resumes,
+        )
+
+    def _epoch(self, trial: Trial, result: dict[str, Any]) -> None:
+        proposal = self._started.get(trial.trial_id)
+        # an epoch on which the trial broke down has no scores: `trial_ended` tells of it
+        if proposal is None or result.get("end_status"):
+            return
+        metrics = {k: v for k, v in finite_metrics(result).items() if k not in _TUNE_KEYS}
+        epoch = int(metrics.pop("epoch"))
+        self._events.emit("epoch", trial=proposal.number, epoch=epoch, metrics=metrics)
+
+    def _complete(self, trial: Trial) -> None:
+        result = trial.last_result
+        if result and "epoch" in result:
+            outcome = outcome_of_result(
+                result, epochs=self._epochs, reduction_factor=self._reduction_factor
+            )
+            self._end(trial, outcome)
+
+    def _recover(self, trial: Trial) -> None:
+        proposal = self._started.get(trial.trial_id)
+        if proposal is not None:
+            reason = _error_of(trial).reason
+            self._events.emit("trial_restarted", trial=proposal.number, reason=reason)
+
+    def _error(self, trial: Trial) -> None:
+        outcome = _error_of(trial)
+        self._start(trial)  # a trial whose worker never came up is told too
+        self._study.finish(trial.trial_id, outcome)
+        self._end(trial, outcome)
+
+    def _end(self, trial: Trial, outcome: Outcome) -> None:
+        proposal = self._started.get(trial.trial_id)
+        if proposal is None or trial.trial_id in self._ended:
+            return
+        self._ended.add(trial.trial_id)
+        self._events.emit(
+            "trial_ended", trial=proposal.number, status=outcome.status, reason=outcome.reason
+        )
+
+
+def _error_of(trial: Trial) -> Outcome:
+    """The trial's last error, from the text that Tune keeps on the driver."""
+    path = trial.error_file
+    text = Path(path).read_text(errors="replace") if path and Path(path).exists() else ""
+    return outcome_of_error(text.rpartition("Failure # ")[2])

@@ -1,0 +1,87 @@
+"""Optuna behind Tune's Searcher.
+
+Tune's own OptunaSearch tells a trial that ASHA stopped as COMPLETE with its last value, leaves
+diverged and interrupted trials RUNNING for ever (and TPE then avoids their surroundings), and
+never reports the epoch that a trial was stopped on. This one tells each trial as what it was.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from search.outcome import outcome_of_result
+from search.study import SearchStudy
+from trainable.config import BEST_OBJECTIVE, TrialConfig
+
+
+class StudySearcher(Searcher):
+    """Proposes trials from the study and tells it their ends, but for errors.
+
+    Tune gives a searcher no reason for an error: the recorder, which has it, tells those.
+
+    Args:
+        study: Opened.
+        trial_config: From sampled params to a complete configuration (`SearchSpec.trial_config`).
+        epochs: Length of a complete trial.
+        reduction_factor: Of ASHA.
+        weights_dir: Where trials keep their best weights; None: nowhere.
+    """
+
+    def __init__(
+        self,
+        study: SearchStudy,
+        trial_config: Callable[[Mapping[str, Any]], TrialConfig],
+        *,
+        epochs: int,
+        reduction_factor: int,
+        weights_dir: Path | None,
+    ) -> None:
+        super().__init__(metric=BEST_OBJECTIVE, mode="max")
+        self.study = study
+        self._trial_config = trial_config
+        self._epochs = epochs
+        self._reduction_factor = reduction_factor
+        self._weights_dir = weights_dir
+        self._max_concurrent: int | None = None
+
+    def set_max_concurrency(self, max_concurrent: int) -> bool:
+        """Limit the open trials here: Tune's limiter loses a slot to a failed actor reset."""
+        self._max_concurrent = max_concurrent
+        return True
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """The Ray config of a new trial; None while enough of them run."""
+        if self._max_concurrent is not None and self.study.num_open >= self._max_concurrent:
+            return None
+        proposal = self.study.ask(trial_id)
+        return {
+            "number": proposal.number,
+            "config": self._trial_config(proposal.params).to_mapping(),
+            "weights_dir": None if self._weights_dir is None else str(self._weights_dir),
+        }
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Report the running best of an epoch after which the trial goes on."""
+        self.study.report(trial_id, int(result["epoch"]), float(result[BEST_OBJECTIVE]))
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Tell the end of a trial, with the value of the epoch that it ended on."""
+        if error or not result or "epoch" not in result:
+            return
+        outcome = outcome_of_result(
+            result, epochs=self._epochs, reduction_factor=self._reduction_factor
+        )
+        value = float(result[BEST_OBJECTIVE])
+        if outcome.status in ("completed", "stopped"):
+            self.study.report(trial_id, int(result["epoch"]), value)
+        self.study.finish(trial_id, outcome, value)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study is on disk already."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: a search goes on by a new Tuner on the same study (DESIGN D16)."""

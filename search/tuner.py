@@ -1,0 +1,219 @@
+"""Runs the trials of a search on Ray Tune: the only user of `ray.tune.Tuner`.
+
+Every attempt at a search, the first like any later one, builds a new Tuner on the persistent study
+(DESIGN D16). Tune's own storage is a scratch folder that goes when the attempt ends.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
+
+from search.cluster import plain_arrays, prepare_environment, ray_instance
+from search.events import EventLog, Listener
+from search.final_test import Evaluate, score_winner, test_is_due
+from search.journal import JOURNAL_FILE, Journal, read_journal
+from search.outcome import outcome_of_error
+from search.spec import SearchSpec
+from search.study import SearchStudy
+from search.winner import WEIGHTS_FOLDER, evaluate_on_test
+from trainable.config import BEST_OBJECTIVE
+from trainable.encoded import EncodedDataset
+
+if TYPE_CHECKING:
+    from search.stopping import StopSwitch
+
+_MAX_FAILURES: Final = 1
+"""A trial whose worker died starts once more, from scratch."""
+
+
+def run_trials(
+    spec: SearchSpec,
+    data: EncodedDataset,
+    *,
+    listeners: Sequence[Listener] = (),
+    trainable: type | None = None,
+    evaluate: Evaluate = evaluate_on_test,
+) -> None:
+    """Run what is left of a search, then score its best trial on the test set, once.
+
+    On a folder with results finished trials stay and interrupted ones run again. The first Ctrl-C
+    or SIGTERM ends the attempt cleanly (the call returns; the test set stays sealed), a second one
+    raises KeyboardInterrupt. Everything that happened is in the journal.
+
+    Args:
+        spec: Its folder must exist.
+        data: Goes to every trial by Ray's object store.
+        listeners: Get each journal event.
+        trainable: The Tune trainable class; None: `trainable.trial.FineTuneTrial`.
+        evaluate: Scores the winner; runs as a Ray task with a trial's resources.
+
+    Raises:
+        UsageError: the cluster is not there or too small.
+    """
+    prepare_environment(private=spec.address is None)
+    attempt = _Attempt.open(spec, listeners)
+    attempt.events.emit(
+        "search_started", attempt=1 + attempt.count("search_started"), trials=spec.trials
+    )
+    status, reason = "failed", ""
+    try:
+        status, reason = attempt.run(plain_arrays(data), trainable, evaluate)
+    except KeyboardInterrupt:
+        status, reason = "interrupted", "Ctrl-C"
+        raise
+    except BaseException as error:
+        reason = outcome_of_error(str(error)).reason
+        raise
+    finally:
+        attempt.study.interrupt_open()
+        with contextlib.suppress(OSError):  # a full disk: the error that told of it is on its way
+            attempt.events.emit("search_ended", status=status, reason=reason)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Attempt:
+    """One call of `run_trials`."""
+
+    spec: SearchSpec
+    study: SearchStudy
+    events: EventLog
+
+    @classmethod
+    def open(cls, spec: SearchSpec, listeners: Sequence[Listener]) -> "_Attempt":
+        journal = Journal(spec.folder / JOURNAL_FILE)
+        study = SearchStudy(spec.folder, name=spec.name, space=spec.space, seed=spec.seed)
+        study.open(spec.space.paper_point())
+        attempt = cls(spec, study, EventLog(journal, listeners))
+        attempt.complete_journal()
+        return attempt
+
+    @property
+    def journal(self) -> list[dict[str, Any]]:
+        return read_journal(self.spec.folder / JOURNAL_FILE)
+
+    def count(self, kind: str) -> int:
+        return sum(event["event"] == kind for event in self.journal)
+
+    def complete_journal(self) -> None:
+        """Write the ends that a killed driver told the study, but not the journal any more."""
+        started, ended = (
+            {event["trial"] for event in self.journal if event["event"] == kind}
+            for kind in ("trial_started", "trial_ended")
+        )
+        for trial in self.study.ended:
+            if trial.number in started - ended:
+                attrs = trial.user_attrs
+                self.events.emit(
+                    "trial_ended",
+                    trial=trial.number,
+                    status=attrs["status"],
+                    reason=attrs["reason"],
+                )
+
+    def run(
+        self, data: EncodedDataset, trainable: type | None, evaluate: Evaluate
+    ) -> tuple[str, str]:
+        """Status and reason of the attempt."""
+        from search.stopping import StopSwitch, signals_throw
+
+        spec = self.spec
+        switch = StopSwitch(spec.time_budget_s)
+        remaining = spec.trials - len(self.study.ended)
+        if remaining <= 0 and not test_is_due(spec.folder):
+            return "completed", "nothing was left to do"
+        with ray_instance(spec, data) as scratch, signals_throw(switch):
+            if remaining > 0:
+                self.fit(data, trainable, remaining, switch, scratch)
+            self.study.interrupt_open()
+            if switch.status == "failed":
+                raise OSError(switch.reason)
+            if switch.status == "interrupted":
+                return "interrupted", f"{switch.reason}; the test set stays sealed"
+            note = score_winner(spec, self.events, data, evaluate, switch)
+        if switch.status == "interrupted":
+            return "interrupted", f"{switch.reason}; the test set stays sealed"
+        parts = [part for part in (switch.reason, note) if part]
+        return switch.status or "completed", "; ".join(parts)
+
+    def fit(
+        self,
+        data: EncodedDataset,
+        trainable: type | None,
+        remaining: int,
+        switch: "StopSwitch",
+        scratch: Path,
+    ) -> None:
+        from ray import tune
+
+        from search.recorder import Recorder
+        from search.searcher import StudySearcher
+        from search.stopping import ActorReaper
+
+        if trainable is None:
+            from trainable.trial import FineTuneTrial as trainable  # noqa: N813
+
+        spec = self.spec
+        asha = {"epochs": spec.config.epochs, "reduction_factor": spec.reduction_factor}
+        searcher = StudySearcher(
+            self.study, spec.trial_config, weights_dir=spec.folder / WEIGHTS_FOLDER, **asha
+        )
+        recorder = Recorder(
+            self.events, self.study, on_broken=lambda why: switch.throw("failed", why), **asha
+        )
+        tuner = tune.Tuner(
+            tune.with_resources(
+                tune.with_parameters(trainable, data=data),
+                {"cpu": spec.cpus_per_trial, "gpu": spec.gpus_per_trial},
+            ),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=build_scheduler(spec, self.study),
+                num_samples=remaining,
+                max_concurrent_trials=spec.max_concurrent,
+                reuse_actors=True,
+                trial_name_creator=_trial_name,
+                trial_dirname_creator=_trial_name,
+            ),
+            run_config=tune.RunConfig(
+                name=spec.name,
+                storage_path=str(scratch),
+                stop=switch,
+                callbacks=[recorder, ActorReaper(switch)],
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=_MAX_FAILURES),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
+        tuner.fit()
+
+
+def build_scheduler(spec: SearchSpec, study: SearchStudy) -> Any:
+    """ASHA with the rungs that the study's intermediate values fill.
+
+    Tune never saves rungs. Every trial that reached one counts, but for an interrupted one that
+    runs again: it would stand there twice.
+    """
+    from ray.tune.schedulers import AsyncHyperBandScheduler
+
+    scheduler = AsyncHyperBandScheduler(
+        time_attr="epoch",
+        metric=BEST_OBJECTIVE,
+        mode="max",
+        max_t=spec.config.epochs,
+        grace_period=min(spec.grace_period, spec.config.epochs),
+        reduction_factor=spec.reduction_factor,
+        brackets=1,
+    )
+    for trial in study.ended:
+        past: Any = SimpleNamespace(trial_id=f"study-{trial.number}")
+        scheduler.on_trial_add(None, past)
+        for epoch, value in sorted(trial.intermediate_values.items()):
+            scheduler.on_trial_result(None, past, {"epoch": epoch, BEST_OBJECTIVE: value})
+    return scheduler
+
+
+def _trial_name(trial: Any) -> str:
+    return f"trial-{trial.config['number']:05d}"

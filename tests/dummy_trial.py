@@ -1,0 +1,98 @@
+"""A trial that trains nothing: for tests of the search around it.
+
+What trial n does stands in `plan.json` of the search folder:
+
+    {"quality": {"n": 0.7}, "acts": {"n": ["diverge", 2]}, "step_s": 0.0}
+
+A trial's objective rises towards its quality. An act happens in the step given: `diverge`,
+`out_of_memory`, `raise`, `kill` (SIGKILL to itself, once), `kill_always`, `hang`.
+"""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+from ray.tune import Trainable
+
+
+class DummyTrial(Trainable):
+    def setup(self, config, data):
+        assert len(data.train) > 0
+        self._start(config)
+
+    def reset_config(self, new_config):
+        self._start(new_config)
+        return True
+
+    def step(self):
+        self._epoch += 1
+        time.sleep(self._plan.get("step_s", 0.0))
+        act, at = self._plan.get("acts", {}).get(str(self._number), ["", 0])
+        if act and at == self._epoch:
+            ended = self._act(act)
+            if ended:
+                return ended
+        value = self._quality * (1 - 0.5**self._epoch)
+        self._best = (value, self._epoch)
+        (self._folder / "weights").mkdir(exist_ok=True)
+        (self._folder / "weights" / f"trial-{self._number:05d}.safetensors").touch()
+        return {
+            **self._best_metrics(),
+            "epoch": self._epoch,
+            "train/loss": 1.0 / self._epoch,
+            "val/micro_f1": value,
+            "val/macro_f1": value / 2,
+            "time/epoch_s": 0.1,
+            "time/train_docs_per_s": 100.0,
+            "pid_of_worker": os.getpid(),
+            "done": self._epoch >= self._epochs,
+            "end_status": "",
+            "end_reason": "",
+        }
+
+    def _start(self, config):
+        self._number = config["number"]
+        self._epochs = config["config"]["epochs"]
+        self._folder = Path(config["weights_dir"]).parent
+        self._plan = json.loads((self._folder / "plan.json").read_text())
+        self._quality = self._plan.get("quality", {}).get(str(self._number), 0.5)
+        self._epoch = 0
+        self._best = (0.0, 0)
+
+    def _act(self, act):
+        if act == "raise":
+            raise ValueError("the dummy was told to raise")
+        if act == "hang":
+            time.sleep(600)
+        if act in ("kill", "kill_always"):
+            mark = self._folder / f"killed-{self._number}"
+            if act == "kill_always" or not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return None
+        return {
+            **self._best_metrics(),
+            "epoch": self._epoch,
+            "done": True,
+            "end_status": {"diverge": "diverged"}.get(act, act),
+            "end_reason": f"{act} in step {self._epoch}",
+        }
+
+    def _best_metrics(self):
+        value, epoch = self._best
+        return {"best/val/micro_f1": value, "best/epoch": epoch, "best/threshold": 0.4}
+
+
+def dummy_report(config, data, weights, threshold):
+    """In place of `search.winner.evaluate_on_test`."""
+    assert Path(weights).exists()
+    return {
+        "split": "test",
+        "threshold": threshold,
+        "num_docs": len(data.test),
+        "micro_f1": 0.66,
+        "macro_f1": 0.33,
+        "learning_rate": config["learning_rate"],
+    }

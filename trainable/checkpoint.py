@@ -52,9 +52,9 @@ def load_checkpoint(session: TrainingSession, folder: Path) -> None:
             epoch = int(file.metadata()["epoch"])
         state = torch.load(folder / _TRAINING, map_location="cpu", weights_only=True)
     except _DAMAGE as error:
-        raise UserError(
-            f"checkpoint {folder} is damaged ({error}): start the trial anew"
-        ) from error
+        # its own text may advise to unpickle the file freely
+        what = type(error).__name__
+        raise UserError(f"checkpoint {folder} is damaged ({what}): start the trial anew") from error
     if state["epoch"] != epoch:
         raise UserError(
             f"checkpoint {folder} is damaged (weights of epoch {epoch}, optimiser of epoch "

@@ -6,6 +6,7 @@ Shapes: B documents, T word pieces, L labels.
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from pickle import UnpicklingError
 from typing import Self
 
 import numpy as np
@@ -51,9 +52,11 @@ class PristineWeights:
                     dtype=torch.float32,
                     output_loading_info=True,
                 )
-            except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+            except (OSError, RuntimeError, ValueError, SafetensorError, UnpicklingError) as error:
+                # its own text may advise to unpickle the file freely
                 raise UsageError(
-                    f"encoder '{encoder}' cannot be read from {folder}: {error}"
+                    f"encoder '{encoder}' cannot be read: the weights in {folder} are damaged or "
+                    f"do not fit config.json ({type(error).__name__})"
                 ) from error
         missing = tuple(sorted(info["missing_keys"]))
         lost = [name for name in missing if not name.startswith("pooler.")]

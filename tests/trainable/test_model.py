@@ -133,8 +133,32 @@ def test_weights_that_lack_a_layer(encoder, tmp_path):
 def test_weights_that_are_no_safetensors(encoder, tmp_path):
     folder = shutil.copytree(encoder, tmp_path / "damaged")
     (folder / "model.safetensors").write_bytes(b"nonsense")
-    with pytest.raises(UsageError, match="cannot be read from"):
+    with pytest.raises(UsageError, match=r"cannot be read: .* damaged .*\(Safetensor"):
         PristineWeights.load(str(folder))
+
+
+def test_a_pickle_that_runs_code_is_refused(encoder, tmp_path):
+    folder = shutil.copytree(encoder, tmp_path / "evil")
+    (folder / "model.safetensors").unlink()
+    torch.save({"x": Evil(tmp_path / "was-here")}, folder / "pytorch_model.bin")
+    with pytest.raises(UsageError, match=r"cannot be read: .* damaged .*\(Unpickl"):
+        PristineWeights.load(str(folder))
+    assert not (tmp_path / "was-here").exists()
+
+
+def test_an_old_encoder_in_a_pickle_of_tensors(encoder, pristine, tmp_path):
+    folder = shutil.copytree(encoder, tmp_path / "old")
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    assert same(model_of(PristineWeights.load(str(folder))), model_of(pristine))
+
+
+class Evil:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -20,6 +20,10 @@ class Terminal:
         """One line of text, never wrapped, so that paths and links can be copied."""
         self.out.print(text, style=style, markup=False, soft_wrap=True)
 
+    def note(self, text: str) -> None:
+        """A sentence, wrapped at the terminal's width."""
+        self.out.print(text, markup=False)
+
     def show(self, *renderables: RenderableType) -> None:
         """Tables and the like, each after an empty line."""
         for renderable in renderables:

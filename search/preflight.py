@@ -1,5 +1,6 @@
 """Everything that can be known to go wrong before a search writes its first byte."""
 
+import contextlib
 import errno
 import os
 import shutil
@@ -32,8 +33,8 @@ def check_spec(spec: SearchSpec, hardware: Hardware) -> list[str]:
         UsageError: the search cannot run as asked.
     """
     check_new(spec)
-    check_machine(spec, hardware)
     check_folder(Path(spec.runs_dir))
+    check_machine(spec, hardware)
     check_disk(spec)
     return warnings_of(spec)
 
@@ -189,6 +190,13 @@ def make_folder(spec: SearchSpec) -> None:
         raise
     except OSError as error:
         raise storage_error(error, Path(spec.runs_dir)) from None
+
+
+def drop_folder(spec: SearchSpec) -> None:
+    """Undo `make_folder`: of a search that could not begin nothing stays."""
+    shutil.rmtree(spec.folder, ignore_errors=True)
+    with contextlib.suppress(OSError):  # other searches live there
+        Path(spec.runs_dir).rmdir()
 
 
 def storage_error(error: OSError, runs_dir: Path) -> UsageError:

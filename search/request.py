@@ -190,7 +190,7 @@ def _said_settings(request: RunRequest) -> dict[str, Any]:
     named = {name: getattr(request, name) for name in _OPTION_SETTINGS}
     named["seed"] = request.seed
     if request.data is not None:
-        named["data_path"] = str(Path(request.data).expanduser().absolute())
+        named["data_path"] = str(Path(request.data).expanduser().resolve())
         if request.dataset is None and "dataset" not in values and _is_own_data(request.data):
             named["dataset"] = "file"
     if request.encoder is not None and Path(request.encoder).expanduser().is_dir():

@@ -5,7 +5,6 @@ whatever happens - Ctrl-C, a dead tracker, a plot that fails - what was measured
 """
 
 import dataclasses
-import shutil
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,7 +78,12 @@ def run_search(request: RunRequest, terminal: Terminal) -> int:
     preflight.make_folder(spec)
     with hold(spec.folder):
         _write_start(spec, data, hardware)
-        return _search(spec, data.encoded, terminal)
+        try:
+            return _search(spec, data.encoded, terminal)
+        except UsageError:
+            if not load_search(spec.folder).trials:
+                preflight.drop_folder(spec)
+            raise
 
 
 def resume_search(name: str, runs_dir: str, changes: dict[str, Any], terminal: Terminal) -> int:
@@ -138,28 +142,38 @@ def _write_start(spec: SearchSpec, data: Data, hardware: Hardware) -> None:
         write_json(spec.folder / DATASET_NAME, data.description)
         write_json(spec.folder / VERSIONS_NAME, describe_versions(hardware, Path.cwd()))
     except OSError as error:
-        shutil.rmtree(spec.folder, ignore_errors=True)
+        preflight.drop_folder(spec)
         raise preflight.storage_error(error, Path(spec.runs_dir)) from None
 
 
 def _search(spec: SearchSpec, data: EncodedDataset, terminal: Terminal) -> int:
     tracker = Tracker(spec.folder, tracking_uri=spec.tracking_uri, report=terminal.warn)
-    tracker.start()
+    terminal.say(f"MLflow: {', then '.join(tracker.links)}")
+
+    def track(event: dict[str, Any]) -> None:
+        if event["event"] == "trial_started":
+            tracker.start()  # a search that cannot even begin leaves no trace in MLflow
+        tracker.on_event(event)
+
     stopped = False
     try:
         with Progress(spec, terminal.out) as progress:
-            run_trials(spec, data, listeners=(progress, tracker.on_event))
+            run_trials(spec, data, listeners=(progress, track))
     except KeyboardInterrupt:
         stopped = True
-    finally:
-        record = _sum_up(spec, terminal, tracker)
+    except UsageError:  # the cluster is not what it should be: nothing ran
+        raise
+    except BaseException:
+        _sum_up(spec, terminal, tracker)
+        raise
+    record = _sum_up(spec, terminal, tracker)
     if stopped or record.status == "interrupted":
         terminal.say(f"interrupted; continue with: python -m search resume {spec.name}")
         return INTERRUPTED
     if record.best is None:
         raise UserError(
-            f"no trial finished an epoch ({record.reason or 'see trials.csv'}): "
-            f"the reasons are in {spec.folder / TRIALS_NAME}"
+            f"no trial finished an epoch ({spec.folder / TRIALS_NAME} tells of each): "
+            f"{record.reason or record.status}"
         )
     return DONE
 
@@ -174,10 +188,11 @@ def _sum_up(spec: SearchSpec, terminal: Terminal, tracker: Tracker) -> SearchRec
     tracker.close(TRACKER_FLUSH_S)
     if record.trials:
         terminal.show(trials_table(record))
+    if record.best is not None:
         terminal.show(scores_table(record, summary))
     for note in score_notes(record, summary):
-        terminal.say(note)
-    terminal.say(counts_line(summary))
+        terminal.note(note)
+    terminal.note(counts_line(summary))
     terminal.say()
     _say_where(record, terminal, tracker)
     return record

@@ -1,6 +1,6 @@
 """What a search looks like on a terminal: pure functions from records to rich tables.
 
-Scores are per cent, `micro / macro` in one cell, as in the published table.
+Scores are per cent, `micro/macro` in one cell, as in the published table.
 """
 
 import math
@@ -27,12 +27,10 @@ def chosen_table(spec: SearchSpec) -> Table:
     config = spec.config
     table = _facts(f"search {spec.name}")
     data = config.dataset if config.data_path is None else f"{config.dataset}, {config.data_path}"
-    thinned = [
-        f"at most {count:,} {split}"
-        for split, count in _limits(config).items()
-        if count is not None
-    ]
-    table.add_row("data", Text("; ".join([data, *thinned])))
+    table.add_row("data", Text(data))
+    limits = [f"{count or 'all'} {name}" for name, count in _limits(config).items()]
+    if any(_limits(config).values()):
+        table.add_row("thinned to", f"{', '.join(limits)} documents")
     table.add_row("encoder", f"{config.encoder}, {config.max_length} word pieces")
     table.add_row("loss", f"{config.loss} ({config.loss_formula} formula)")
     table.add_row("preset", spec.preset)
@@ -77,13 +75,13 @@ def space_table(space: Space) -> Table:
 
 def scores_table(record: SearchRecord, summary: Mapping[str, Any]) -> Table:
     """Ours on validation and test, the paper's values, and the published row."""
-    table = _table("micro-F1 / macro-F1, per cent")
-    table.add_column("", min_width=22)
+    table = _table("micro-F1/macro-F1, per cent")
+    table.add_column("", no_wrap=True)
     for name in ("total", *GROUPS):
         table.add_column(name, justify="right", no_wrap=True)
     best, paper = summary["best"], summary["paper_values"]
     if paper:
-        table.add_row("paper's values (trial 0), val", *_cells(paper["validation"]))
+        table.add_row("paper's values, val", *_cells(paper["validation"]))
     if best:
         table.add_row(f"best (trial {best['trial']}), val", *_cells(summary["validation"]))
     if best and summary["test"]:
@@ -120,14 +118,13 @@ def score_notes(record: SearchRecord, summary: Mapping[str, Any]) -> list[str]:
 def trials_table(record: SearchRecord, limit: int = TOP_TRIALS) -> Table:
     """The best trials, best first."""
     ranked = sorted(record.trials, key=lambda t: (-(t.best_objective or 0.0), t.number))[:limit]
-    names = list(dict.fromkeys(name for trial in ranked for name in trial.params))
     table = _table(f"best {len(ranked)} trials")
     for column in ("trial", "val", "epoch", "ended"):
         table.add_column(column, justify="left" if column == "ended" else "right")
-    for name in names:
-        table.add_column(_short(name), justify="right")
+    table.add_column("sampled")
     for trial in ranked:
-        table.add_row(*_trial_cells(trial), *(value(trial.params.get(name)) for name in names))
+        sampled = ", ".join(f"{_short(name)} {value(x)}" for name, x in trial.params.items())
+        table.add_row(*_trial_cells(trial), sampled)
     return table
 
 
@@ -160,11 +157,11 @@ def value(item: Any) -> str:
     """A setting's value in few characters.
 
     >>> value(0.00012345), value(None), value(2.0)
-    ('0.0001234', '-', '2')
+    ('0.000123', '-', '2')
     """
     if item is None:
         return _NONE
-    return f"{item:.4g}" if isinstance(item, float) else str(item)
+    return f"{item:.3g}" if isinstance(item, float) else str(item)
 
 
 def _table(title: str) -> Table:
@@ -181,9 +178,9 @@ def _facts(title: str) -> Table:
 
 def _limits(config: TrialConfig) -> dict[str, int | None]:
     return {
-        "training documents": config.max_train_docs,
-        "validation documents": config.max_val_docs,
-        "test documents": config.max_test_docs,
+        "train": config.max_train_docs,
+        "val": config.max_val_docs,
+        "test": config.max_test_docs,
     }
 
 
@@ -199,12 +196,14 @@ def _cells(scores: Mapping[str, Any]) -> list[str]:
 
 
 def _pair(scores: Mapping[str, Any]) -> str:
-    return f"{_percent(scores['micro_f1'])} / {_percent(scores['macro_f1'])}"
+    if scores["micro_f1"] is None:
+        return _NONE
+    return f"{_percent(scores['micro_f1'])}/{_percent(scores['macro_f1'])}"
 
 
 def _published_cells(row: PublishedRow) -> list[str]:
     pairs: Sequence[tuple[float, float]] = (row.total, row.head, row.medium, row.tail)
-    return [f"{micro:.2f} / {macro:.2f}" for micro, macro in pairs]
+    return [f"{micro:.2f}/{macro:.2f}" for micro, macro in pairs]
 
 
 def _percent(score: float | None) -> str:

@@ -1,0 +1,65 @@
+"""From a search folder to a file that can be trained again."""
+
+import json
+
+import pytest
+
+from search.cli import main
+from search.results import load_search
+from tests.search_folder import objective, write_search_folder
+from trainable.best import BestConfig
+
+
+@pytest.fixture
+def runs(tmp_path):
+    write_search_folder(tmp_path / "runs" / "mine")
+    return tmp_path / "runs"
+
+
+def test_the_exported_file_loads(runs, tmp_path, capsys):
+    path = tmp_path / "out.yaml"
+    assert main(["export", "mine", "-o", str(path), "--runs-dir", str(runs)]) == 0
+    assert capsys.readouterr().out == (
+        f"wrote    {path}\nretrain  python -m trainable {path} --out MODEL\n"
+    )
+    best = BestConfig.load(path)
+    record = load_search(runs / "mine")
+    assert best.config == record.spec.trial_config(record.best.params)
+    assert (best.best_epoch, best.threshold) == (4, 0.4)
+    assert best.objective == objective(2, 4)
+    assert best.data_fingerprint == "ab" * 32
+    assert best.versions == {
+        "python": "3.11.9",
+        "git_commit": "0123456789abcdef",
+        "torch": "2.13.0",
+    }
+    assert (best.search["name"], best.search["trial"]) == ("mine", 2)
+
+
+def test_nothing_to_export(runs, capsys):
+    (runs / "mine/journal.jsonl").write_text("")
+    assert main(["export", "mine", "--runs-dir", str(runs)]) == 1
+    assert capsys.readouterr().err == (
+        "error: search 'mine' has no finished epoch yet: there is nothing to export\n"
+    )
+
+
+def test_no_description_of_the_data(runs, capsys):
+    (runs / "mine/dataset.json").write_text(json.dumps({}))
+    assert main(["export", "mine", "--runs-dir", str(runs)]) == 1
+    assert "dataset.json is missing or damaged: cannot export" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written(runs, tmp_path, capsys):
+    path = tmp_path / "none/out.yaml"
+    assert main(["export", "mine", "-o", str(path), "--runs-dir", str(runs)]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {path}: cannot be written (No such file or directory)\n"
+    )
+
+
+def test_a_misspelt_search(runs, capsys):
+    assert main(["export", "mnie", "--runs-dir", str(runs)]) == 2
+    assert capsys.readouterr().err == (
+        "error: unknown search 'mnie': did you mean 'mine'? Allowed: mine\n"
+    )

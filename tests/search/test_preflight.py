@@ -1,0 +1,201 @@
+"""Every bad input of `run` is one line with exit code 2, and leaves nothing behind."""
+
+import errno
+import os
+import shutil
+import socket
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from search import preflight
+from search.cli import main
+from search.hardware import Hardware
+from search.preflight import check_cluster, storage_error, warnings_of
+from search.request import RunRequest, resolve
+from trainable.errors import UsageError
+
+HERE = Hardware(cpus=2, memory_gib=16.0, gpus=0)
+
+
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch):
+    monkeypatch.setattr("search.run.detect_hardware", lambda: HERE)
+
+
+@pytest.fixture
+def refuse(tmp_path, capsys):
+    """Run a bad command; its error line, after checking that nothing was written."""
+
+    def run(*argv: str) -> str:
+        runs = tmp_path / "runs"
+        before = sorted(tmp_path.rglob("*"))
+        assert main(["run", "--dataset", "demo", "--runs-dir", str(runs), *argv]) == 2
+        assert sorted(tmp_path.rglob("*")) == before
+        lines = capsys.readouterr().err.splitlines()
+        assert len([line for line in lines if not line.startswith("warning: ")]) == 1
+        return lines[-1].removeprefix("error: ")
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--loss", "bd"], "unknown loss 'bd': did you mean 'db'?"),
+        (["--dataset", "reuter"], "unknown dataset 'reuter': did you mean 'reuters'? Allowed: reu"),
+        (["--preset", "smoky"], "unknown preset 'smoky': did you mean 'smoke'?"),
+        (["--set", "drpout=0"], "unknown setting 'drpout': did you mean 'dropout'?"),
+        (["--set", "learning_rate=0"], "setting 'learning_rate' must lie in (0, 1], got 0.0"),
+        (["--name", "../x"], "a search name has 1 to 100 letters, digits, '.', '_' or '-'"),
+        (
+            ["--preset", "paper"],
+            "a trial asks for 1 GPU (preset 'paper') and torch sees none here: use --preset cpu",
+        ),
+        (["--gpus-per-trial", "0.5"], "a trial asks for 0.5 GPU (preset 'cpu') and torch sees no"),
+        (["--cpus-per-trial", "3"], "--cpus-per-trial 3 is more than the 2 CPU cores of this mach"),
+        (
+            ["--max-concurrent", "3"],
+            "--max-concurrent must be at most 2, got 3: this machine has 2 CPU cores, and a trial "
+            "takes 1 CPU cores",
+        ),
+        (["--address", "nowhere"], "--address takes HOST:PORT of a Ray cluster's head,"),
+        (
+            ["--address", "ray://h:1"],
+            "--address takes HOST:PORT of a Ray cluster's head, or 'auto'",
+        ),
+        (
+            ["--address", "127.0.0.1:1"],
+            "no Ray cluster answers at 127.0.0.1:1 (Connection",
+        ),
+        (
+            ["--tracking-uri", "http://127.0.0.1:1"],
+            "the tracking server http://127.0.0.1:1 cannot be used: Connection refused; start it",
+        ),
+        (["--encoder", "./no-such-folder"], "encoder folder './no-such-folder' does not exist"),
+        (["--set", "max_length=600"], "setting 'max_length' must be at most 512, the"),
+    ],
+)
+def test_bad_input(argv, message, refuse):
+    assert message in refuse(*argv)
+
+
+def test_a_name_that_exists(refuse, tmp_path):
+    (tmp_path / "runs/mine").mkdir(parents=True)
+    assert refuse("--name", "mine") == (
+        f"search 'mine' exists in {tmp_path}/runs: continue it with "
+        "`python -m search resume mine`, or choose another --name"
+    )
+
+
+def test_a_runs_folder_below_a_file(refuse, tmp_path):
+    (tmp_path / "file").touch()
+    message = refuse("--runs-dir", str(tmp_path / "file/runs"))
+    assert f"{tmp_path}/file is not a folder" in message
+
+
+def test_a_runs_folder_that_cannot_be_written(refuse, tmp_path, monkeypatch):
+    monkeypatch.setattr(preflight, "_read_only", lambda _: True)  # root may write anywhere else
+    assert f"{tmp_path} cannot be written; choose another one" in refuse()
+
+
+def test_a_runs_folder_that_refuses_after_all(refuse, monkeypatch):
+    """/proc says it can be written, and cannot."""
+    monkeypatch.setattr("search.preflight.check_tracking", lambda *_: None)
+    monkeypatch.setattr("search.preflight.check_disk", lambda _: None)
+    monkeypatch.setattr("search.run.read_data", lambda *_: SimpleNamespace(mu=0.9))
+    assert refuse("--runs-dir", "/proc/runs").startswith("--runs-dir /proc/runs: cannot be written")
+
+
+def test_a_full_runs_folder(refuse, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=100 * 2**20)
+    monkeypatch.setattr("search.preflight.shutil.disk_usage", lambda _: usage)
+    assert "the search may need 0.5 GiB and 0.1 GiB are free" in refuse()
+
+
+def test_a_disk_that_fills_up_while_the_folder_is_written(refuse, monkeypatch):
+    monkeypatch.setattr("search.run.read_data", lambda *_: SimpleNamespace(mu=0.9, description={}))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("search.run.write_json", full)
+    assert "no space left; free some and resume" in refuse("--name", "a")
+
+
+def test_data_that_cannot_be_used(refuse, tmp_path):
+    message = refuse("--dataset", "file", "--data", str(tmp_path / "none.jsonl"))
+    assert str(tmp_path / "none.jsonl") in message
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["resume", "x"], "no search 'x': RUNS holds none; see --runs-dir"),
+        (["export", "x"], "no search 'x': RUNS holds none; see --runs-dir"),
+    ],
+)
+def test_no_such_search(argv, message, tmp_path, capsys):
+    assert main([*argv, "--runs-dir", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"error: {message.replace('RUNS', str(tmp_path))}\n"
+
+
+def test_an_address_that_swallows_everything_costs_seconds(monkeypatch):
+    monkeypatch.setattr(preflight, "CONNECT_TIMEOUT_S", 0.2)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        port = server.getsockname()[1]
+        # fill the queue, so that a further connection is neither taken nor refused
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        start = time.monotonic()
+        with pytest.raises(UsageError, match="no Ray cluster answers at"):
+            check_cluster(f"127.0.0.1:{port}")
+        assert time.monotonic() - start < 5
+        for filler in fillers:
+            filler.close()
+
+
+def test_auto_needs_a_cluster_here(monkeypatch, tmp_path):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(preflight, "_CURRENT_CLUSTER", tmp_path / "none")
+    with pytest.raises(UsageError, match="--address auto: no Ray cluster runs on this machine"):
+        check_cluster("auto")
+
+
+def test_warnings(tmp_path):
+    path = tmp_path / "space.yaml"
+    path.write_text("learning_rate: {low: 1e-5, high: 5e-5}\n")
+
+    def warned(**said) -> list[str]:
+        return warnings_of(resolve(RunRequest(loss="bce", **said), HERE, mu=0.9))
+
+    assert warned() == []
+    assert warned(epochs=1) == [
+        "ASHA cannot stop any trial: no rung lies before the last epoch (--grace-period 1, "
+        "--epochs 1); lower the grace period"
+    ]
+    assert warned(trials=2) == [
+        "2 trials are too few for ASHA to choose among with --reduction-factor 2"
+    ]
+    assert warned(settings=("learning_rate=1e-5",)) == [
+        "nothing is searched: every trial has the same settings"
+    ]
+    assert warned(space=str(path)) == [
+        "the range of 'learning_rate' leaves out the paper's value: trial 0 takes the nearest one"
+    ]
+
+
+def test_storage_errors(tmp_path):
+    full = storage_error(OSError(errno.ENOSPC, "x"), tmp_path)
+    assert str(full) == (
+        f"--runs-dir {tmp_path}: no space left; free some and resume, or choose another folder"
+    )
+    denied = storage_error(OSError(errno.EACCES, "Permission denied"), tmp_path)
+    assert str(denied) == (
+        f"--runs-dir {tmp_path}: cannot be written (Permission denied); choose another folder"
+    )

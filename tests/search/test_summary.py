@@ -1,0 +1,139 @@
+"""summary.json, trials.csv and the tables, from a hand-written search."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from search.published import PUBLISHED, published_row
+from search.results import load_search
+from search.summary import write_summary
+from search.tables import (
+    chosen_table,
+    counts_line,
+    score_notes,
+    scores_table,
+    trials_table,
+)
+from tests.search_folder import append_events, objective, write_search_folder
+
+REFERENCE = Path(__file__).resolve().parents[3] / "shared/reference/huang2021.json"
+
+
+@pytest.fixture(params=["demo", "reuters"])
+def record(request, tmp_path):
+    return load_search(write_search_folder(tmp_path / "db-search", dataset=request.param))
+
+
+def text_of(renderable) -> str:
+    console = Console(width=80, record=True, file=io.StringIO(), highlight=False)
+    console.print(renderable)
+    return console.export_text()
+
+
+def test_the_summary(record):
+    summary = write_summary(record)
+    assert json.loads((record.folder / "summary.json").read_text()) == summary
+    best, paper = summary["best"], summary["paper_values"]
+    assert (best["trial"], best["objective"], best["epoch"]) == (2, objective(2, 4), 4)
+    assert best["params"]["gamma"] == 2.5
+    assert summary["validation"]["macro_f1"] == objective(2, 4) - 0.2
+    assert set(summary["validation"]) >= {"head", "medium", "tail", "micro_f1_at_0.5"}
+    assert (summary["test"]["micro_f1"], summary["test"]["tail"]["micro_f1"]) == (0.83, 0.4)
+    assert summary["test"]["single_label"]["num_docs"] == 250
+    assert "per_label" not in summary["test"]
+    assert (paper["trial"], paper["objective"]) == (0, objective(0, 4))
+    assert summary["gain_over_paper_values"]["micro_f1"] == pytest.approx(0.02)
+    assert summary["trials"] == {
+        **{"total": 6, "completed": 2, "diverged": 1, "interrupted": 1},
+        **{"out_of_memory": 1, "stopped": 1},
+    }
+    assert (summary["epochs"], summary["status"]) == (13, "interrupted")
+    assert summary["wall_s"] == record.wall_s
+
+
+def test_the_gain_is_none_where_trial_0_won(tmp_path):
+    folder = write_search_folder(tmp_path / "s", whole=False)
+    summary = write_summary(load_search(folder))
+    assert summary["best"]["trial"] == 0
+    assert summary["gain_over_paper_values"] == {"micro_f1": 0.0, "macro_f1": 0.0}
+    assert summary["test"] is not None or summary["status"] == "interrupted"
+
+
+def test_a_search_without_an_epoch(tmp_path):
+    folder = write_search_folder(tmp_path / "s", whole=False)
+    (folder / "journal.jsonl").write_text("")
+    append_events(folder, [{"event": "search_started", "attempt": 1, "time": 1.0}])
+    record = load_search(folder)
+    summary = write_summary(record)
+    assert (summary["best"], summary["validation"], summary["paper_values"]) == (None, None, None)
+    assert summary["gain_over_paper_values"] is None
+    assert counts_line(summary) == "0 trials (none began), 0 epochs, 0 s"
+    assert text_of(scores_table(record, summary))
+
+
+def test_trials_csv(record):
+    write_summary(record)
+    with (record.folder / "trials.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["status"] for row in rows] == [trial.status for trial in record.trials]
+    assert float(rows[2]["objective"]) == objective(2, 4)
+    assert float(rows[2]["params/learning_rate"]) == 2e-4
+    assert float(rows[2]["val/tail/micro_f1"]) == pytest.approx(objective(2, 4) - 0.2)
+    assert rows[3]["reason"] == "loss is not finite"
+    assert rows[5]["seconds"] == ""
+
+
+def test_the_tables_fit_80_columns(record):
+    summary = write_summary(record)
+    notes = score_notes(record, summary)
+    for table in (
+        chosen_table(record.spec),
+        trials_table(record),
+        scores_table(record, summary),
+    ):
+        text = text_of(table)
+        assert max(map(len, text.splitlines())) <= 80
+        assert "…" not in text
+    text = text_of(scores_table(record, summary))
+    assert "83.00/61.00" in text
+    assert "best (trial 2), test" in text
+    assert text.count("40.00/18.00") == 1  # the last column is there
+    assert ("published db, test" in text) == (record.spec.config.dataset == "reuters")
+    assert notes[0] == (
+        "test by labels per document: single-label 86.00/64.00 (250 documents), "
+        "multi-label 70.00/48.00 (50 documents)"
+    )
+    assert notes[1] == "gain over the paper's values on validation: micro +2.00, macro +2.00"
+
+
+def test_what_cannot_be_compared_is_said(tmp_path):
+    record = load_search(write_search_folder(tmp_path / "s", dataset="reuters"))
+    notes = score_notes(record, write_summary(record))
+    assert notes[-1] == (
+        "published: Huang et al. 2021, table 2, bert-base-cased on all documents; ours has "
+        "the encoder minilm: not comparable"
+    )
+
+
+def test_counts_line(record):
+    assert counts_line(write_summary(record)) == (
+        "6 trials (2 completed, 1 diverged, 1 interrupted, 1 out of memory, 1 stopped), "
+        "13 epochs, 4 min 20 s"
+    )
+
+
+def test_the_published_table():
+    if not REFERENCE.exists():
+        pytest.skip("the reference tables are not beside this checkout")
+    published = json.loads(REFERENCE.read_text())["reuters"]["total_head_medium_tail"]
+    ours = {
+        loss: [list(row.total), list(row.head), list(row.medium), list(row.tail)]
+        for loss, row in PUBLISHED.items()
+    }
+    assert ours == published
+    assert published_row("demo", "db") is None
+    assert published_row("reuters", "db").total == (90.62, 64.47)

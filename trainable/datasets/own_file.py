@@ -39,6 +39,12 @@ def load_own_file(config: TrialConfig, cache_dir: Path) -> TextDataset:  # noqa:
             "nothing to learn"
         )
     parts = _split(path, rows, config)
+    for name, part in parts.items():
+        if not part:
+            raise UsageError(
+                f"{path}: a training document for every label leaves none for {name}; add "
+                f"documents, or a '{config.split_column}' column"
+            )
     _check_known(path, parts)
     return assemble(
         name=path.stem,

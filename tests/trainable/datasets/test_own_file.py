@@ -98,13 +98,13 @@ def test_without_val_a_tenth_of_train_is_taken(tmp_path):
 
 def test_ids_are_lines(tmp_path):
     path = tmp_path / "d.jsonl"
-    rows = with_splits(documents(12), ("val", "train", "test", "train"))
+    rows = with_splits(documents(12), ("val", "train", "train", "train", "test"))
     lines = [json.dumps(row) for row in rows]
     path.write_text("\n\n".join(lines))
-    assert load(path).val.ids == ("1", "9", "17")
+    assert load(path).val.ids == ("1", "11", "21")
     table = write(tmp_path / "d.csv", rows)
     # every text of the CSV runs over two lines, under one line of header
-    assert load(table).val.ids == ("2", "10", "18")
+    assert load(table).val.ids == ("2", "12", "22")
 
 
 def test_other_columns_and_another_separator(tmp_path):

@@ -57,7 +57,7 @@ def data(options: argparse.Namespace, terminal: Terminal) -> int:
     )
     dataset = load_dataset(config)
     encoded = encode_dataset(dataset, encoder=config.encoder, max_length=config.max_length)
-    description = describe_dataset(dataset, encoded)
+    description = describe_dataset(dataset, encoded, max_length=config.max_length)
     if options.json:
         terminal.say(json.dumps(description, indent=2, ensure_ascii=False))
     else:

@@ -127,7 +127,7 @@ def read_data(config: TrialConfig, terminal: Terminal) -> Data:
     dataset = load_dataset(config)
     encoded = encode_dataset(dataset, encoder=config.encoder, max_length=config.max_length)
     terminal.say(data_line(dataset))
-    description = describe_dataset(dataset, encoded)
+    description = describe_dataset(dataset, encoded, max_length=config.max_length)
     return Data(
         encoded=encoded,
         description={**description, "encoded_fingerprint": encoded.fingerprint},

@@ -192,11 +192,11 @@ def _resources(spec: SearchSpec) -> str:
 
 
 def _cells(scores: Mapping[str, Any]) -> list[str]:
-    return [_pair(scores), *(_pair(scores[group]) for group in GROUPS)]
+    return [_pair(scores), *(_pair(scores.get(group, {})) for group in GROUPS)]
 
 
 def _pair(scores: Mapping[str, Any]) -> str:
-    if scores["micro_f1"] is None:
+    if scores.get("micro_f1") is None:
         return _NONE
     return f"{_percent(scores['micro_f1'])}/{_percent(scores['macro_f1'])}"
 

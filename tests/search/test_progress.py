@@ -1,0 +1,243 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from search.journal import Journal
+from search.progress import Progress, describe, render, settings, sparkline
+from search.progress_state import ProgressState, apply, eta_s
+from tests.small_search import small_spec
+
+PARAMS = {"learning_rate": 3e-5, "gamma": 1.5, "lambda_": 2.0}
+
+
+@pytest.fixture
+def spec(tmp_path):
+    spec = small_spec(tmp_path, trials=4, epochs=5, max_concurrent=2)
+    spec.folder.mkdir()
+    return spec
+
+
+def started(number, at, **more):
+    return {"event": "trial_started", "trial": number, "params": PARAMS, "time": at, **more}
+
+
+def epoch(number, epoch, at, value=0.5, best=None, epoch_s=10.0):
+    return {
+        "event": "epoch",
+        "trial": number,
+        "epoch": epoch,
+        "time": at,
+        "metrics": {
+            "val/micro_f1": value,
+            "val/macro_f1": value / 2,
+            "best/val/micro_f1": value if best is None else best[0],
+            "best/epoch": epoch if best is None else best[1],
+            "best/threshold": 0.41,
+            "time/epoch_s": epoch_s,
+            "time/train_docs_per_s": 123.4,
+        },
+    }
+
+
+def ended(number, at, status="completed", reason="all 5 epochs"):
+    return {"event": "trial_ended", "trial": number, "status": status, "reason": reason, "time": at}
+
+
+def begun(at=1000.0, attempt=1):
+    return {"event": "search_started", "attempt": attempt, "time": at}
+
+
+def fold(spec, *events):
+    state = ProgressState(spec=spec)
+    for event in events:
+        state = apply(state, event)
+    return state
+
+
+def text_of(renderable, width):
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+def test_the_state_follows_the_events(spec):
+    state = fold(
+        spec,
+        begun(),
+        started(0, 1001),
+        started(1, 1002),
+        epoch(0, 1, 1011, 0.6),
+        epoch(0, 2, 1021, 0.5, best=(0.6, 1)),
+        epoch(1, 1, 1012, 0.7),
+        ended(1, 1013, "stopped", "below the top half at epoch 1"),
+    )
+    assert [trial.number for trial in state.running] == [0]
+    assert state.trials[0].curve == (0.6, 0.5)
+    assert (state.trials[0].best, state.trials[0].best_macro) == (0.6, 0.3)
+    assert state.best.number == 1
+    assert state.counts == {"running": 1, "stopped": 1}
+    assert state.elapsed_s(1030.0) == 30.0
+
+
+def test_a_restarted_trial_begins_anew_and_strange_events_change_nothing(spec):
+    events = (begun(), started(0, 1001), epoch(0, 1, 1011, 0.6))
+    state = fold(spec, *events, {"event": "trial_restarted", "trial": 0, "reason": "died"})
+    assert (state.trials[0].epoch, state.trials[0].curve, state.best) == (0, (), None)
+    state = fold(spec, *events)
+    assert apply(state, {"event": "epoch", "trial": 9, "epoch": 1, "metrics": {}}) == state
+    assert apply(state, {"event": "of the future"}) == state
+
+
+def test_a_second_attempt_finds_what_was_running_interrupted(spec):
+    state = fold(spec, begun(), started(0, 1001), epoch(0, 1, 1011), begun(5000.0, attempt=2))
+    assert state.trials[0].status == "interrupted"
+    assert state.running == []
+    assert state.elapsed_s(5010.0) == 10.0
+
+
+def test_eta_is_unknown_before_the_first_epoch(spec):
+    assert eta_s(fold(spec), 1000.0) is None
+    assert eta_s(fold(spec, begun(), started(0, 1001)), 1005.0) is None
+
+
+def test_eta_before_an_end_counts_all_epochs(spec):
+    state = fold(spec, begun(), started(0, 1000), started(1, 1000), epoch(0, 1, 1010))
+    # trial 0 has 4 epochs left; trial 1, of which nothing is known, its 50 s less 10; 2 to come
+    assert eta_s(state, 1010.0) == pytest.approx((40 + 40 + 2 * 50) / 2)
+
+
+def test_eta_learns_from_the_trials_that_ended(spec):
+    state = fold(
+        spec,
+        begun(),
+        started(0, 1000),
+        started(1, 1000),
+        epoch(0, 1, 1010),
+        epoch(1, 1, 1010),
+        ended(1, 1020, "stopped", ""),
+    )
+    # trials last 20 s: trial 0 is at its average, so its 4 epochs count; 2 to come
+    assert eta_s(state, 1020.0) == pytest.approx((40 + 2 * 20) / 2)
+    # no lane can be quicker than its own trial
+    alone = fold(
+        spec.replace(trials=2),
+        begun(),
+        started(0, 1000),
+        started(1, 1000),
+        epoch(0, 1, 1010),
+        epoch(1, 1, 1010),
+        ended(1, 1020, "stopped", ""),
+    )
+    assert eta_s(alone, 1020.0) == pytest.approx(40)
+
+
+def test_eta_keeps_to_the_time_budget(spec):
+    state = fold(spec.replace(time_budget_s=30.0), begun(), started(0, 1000), epoch(0, 1, 1010))
+    assert eta_s(state, 1010.0) == 20.0
+    assert eta_s(state, 1100.0) == 0.0
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_the_view_fits_the_terminal(spec, width):
+    events = [begun()]
+    for number in range(3):
+        events += [started(number, 1001), epoch(number, 1, 1010, 0.1234 * (number + 1))]
+    events.append(ended(0, 1020, "out_of_memory", "no room"))
+    text = text_of(render(fold(spec, *events), width, 1030.0), width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert "trials 1/4: 1 out of memory, 2 running" in text
+    assert "0.3702" in text
+    assert ("docs/s" in text) == (width >= 100)
+    if width >= 80:
+        assert "small | loss db | 0:00:30 | to go: about" in text
+        assert "best: trial 2, epoch 1: micro-F1 0.3702 at 0.41, macro-F1 0.1851" in text
+
+
+def test_the_view_before_anything_happened(spec):
+    text = text_of(render(ProgressState(spec=spec), 80, 1000.0), 80)
+    assert "to go: unknown" in text
+    assert "starting Ray" in text
+
+
+def test_the_view_of_a_large_search_stays_small(spec):
+    events = [begun()]
+    for number in range(200):
+        events += [started(number, 1000), epoch(number, 1, 1010, number / 1000)]
+        if number < 150:
+            events.append(ended(number, 1010 + number))
+    text = text_of(render(fold(spec.replace(trials=300), *events), 80, 2000.0), 80)
+    assert len(text.splitlines()) <= 24
+    assert "*199" not in text  # the best of all runs, beyond the rows shown; the header has it
+    assert "best: trial 199" in text
+
+
+def test_the_lines_of_a_log(spec):
+    events = [
+        begun(),
+        started(0, 1001),
+        epoch(0, 1, 1011, 0.6),
+        {"event": "trial_restarted", "trial": 0, "reason": "its worker process died", "time": 1012},
+        epoch(0, 1, 1021, 0.6),
+        ended(0, 1031),
+        started(1, 1032, resumes=0),
+        ended(1, 1033, "out_of_memory", ""),
+        {"event": "test_evaluated", "trial": 0, "micro_f1": 0.5, "macro_f1": 0.25, "time": 1040},
+        {"event": "search_ended", "status": "time_budget", "reason": "spent", "time": 1041},
+    ]
+    state, lines = ProgressState(spec=spec), []
+    for event in events:
+        state = apply(state, event)
+        lines.append(describe(state, event))
+    assert lines == [
+        "search small: loss db, 4 trials, up to 5 epochs each",
+        "trial 0 started: lr 3e-05 gamma 1.5 lambda 2",
+        "trial 0 epoch 1/5: micro-F1 0.6000, macro-F1 0.3000, best 0.6000, 123 docs/s",
+        "trial 0 starts again: its worker process died",
+        "trial 0 epoch 1/5: micro-F1 0.6000, macro-F1 0.3000, best 0.6000, 123 docs/s",
+        "trial 0 completed (all 5 epochs): best 0.6000; 1/4 trials done, about 0:00:45 to go",
+        "trial 1 started (trial 0 again): lr 3e-05 gamma 1.5 lambda 2",
+        "trial 1 out of memory: best none; 2/4 trials done, about 0:00:30 to go",
+        "trial 0 on the test set: micro-F1 0.5000, macro-F1 0.2500",
+        "search time budget: spent",
+    ]
+
+
+def test_a_log_has_no_control_characters(spec):
+    console = Console(file=io.StringIO(), width=80)
+    with Progress(spec, console) as progress:
+        for event in (begun(), started(0, 1001), epoch(0, 1, 1011), ended(0, 1012, reason="[b]x")):
+            progress(event)
+    text = console.file.getvalue()
+    assert len(text.splitlines()) == 4
+    assert "[b]x" in text
+    assert all(char == "\n" or char.isprintable() for char in text)
+
+
+def test_a_terminal_gets_a_table_that_goes(spec):
+    console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True)
+    with Progress(spec, console) as progress:
+        progress(begun())
+        progress(started(0, 1001))
+        progress(epoch(0, 1, 1011))
+        progress._live.refresh()
+    text = console.file.getvalue()
+    assert "micro-F1" in text
+    assert "\x1b[" in text
+
+
+def test_progress_knows_of_earlier_attempts(spec):
+    journal = Journal(spec.folder / "journal.jsonl")
+    for event in (begun(), started(0, 1001), epoch(0, 1, 1011), ended(0, 1012)):
+        fields = {key: value for key, value in event.items() if key not in ("event", "time")}
+        journal.append(event["event"], **fields)
+    with Progress(spec, Console(file=io.StringIO())) as progress:
+        assert [trial.number for trial in progress.state.ended] == [0]
+
+
+def test_sparklines_and_settings():
+    assert sparkline([]) == ""
+    assert sparkline([0.5, 0.5]) == "\u2581\u2581"
+    assert sparkline([0.0, 1.0]) == "\u2581\u2588"
+    assert len(sparkline(range(50))) == 10
+    assert settings({"learning_rate": 1e-4, "batch_size": 16}) == "lr 0.0001 batch_size 16"

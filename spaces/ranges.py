@@ -70,7 +70,7 @@ LOSS_DIMENSIONS: Final[Mapping[str, Dimension]] = MappingProxyType(
         ),
         "alpha": _scientific(
             "alpha",
-            "the smallest weight; above 0.5 the rebalancing is mostly gone",
+            "weights reach from alpha to alpha + 1: 51-fold at 0.02, 3-fold at 0.5",
             low=0.02,
             high=0.5,
             log=True,

@@ -1,0 +1,215 @@
+"""`python -m mlflow_server`: what it refuses, in process; what it runs, for real (`server`)."""
+
+import ast
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mlflow_server import server as server_module
+from mlflow_server.__main__ import main
+from mlflow_server.server import Server, ServerError
+from mlflow_server.store import Store
+
+ROOT = Path(__file__).resolve().parents[2]
+START_S = 150.0
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def refused(capsys, *arguments):
+    """Exit code and message of a command that must not start anything."""
+    code = main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    return code, err
+
+
+def test_a_taken_port_is_named_and_another_is_offered(tmp_path, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, message = refused(capsys, "--port", port, "--runs-dir", tmp_path)
+    assert code == 1
+    assert message == (
+        f"error: port {port} on 127.0.0.1 cannot be used (Address already in use): stop what "
+        f"listens there, or choose another with --port, such as --port {port + 1}\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("port", [0, 65536])
+def test_a_port_out_of_range(port, tmp_path, capsys):
+    code, message = refused(capsys, "--port", port, "--runs-dir", tmp_path)
+    assert (code, message) == (2, f"error: --port must lie in 1..65535, got {port}\n")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "mlflow.example", "::"])
+def test_no_login_no_network(host, tmp_path, capsys):
+    code, message = refused(capsys, "--host", host, "--runs-dir", tmp_path)
+    assert code == 2
+    assert f"must be of this machine (127.0.0.1, ::1 or localhost), got '{host}'" in message
+
+
+def test_a_runs_folder_that_cannot_be(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    runs = tmp_path / "file" / "runs"
+    code, message = refused(capsys, "--port", free_port(), "--runs-dir", runs)
+    assert code == 2
+    assert message == (
+        f"error: the runs folder {runs} cannot be written: Not a directory; "
+        "choose another --runs-dir\n"
+    )
+
+
+def test_a_database_that_is_none(tmp_path, capsys):
+    (tmp_path / "mlflow.db").write_text("a diary of more than sixteen characters")
+    code, message = refused(capsys, "--port", free_port(), "--runs-dir", tmp_path)
+    assert code == 2
+    assert "mlflow.db cannot be opened: file is not a database; restore it, or move it" in message
+
+
+def test_a_server_that_dies_at_once_is_quoted(tmp_path, monkeypatch):
+    words = "import sys; print('no such table'); sys.exit(3)"
+    monkeypatch.setattr(Server, "_command", lambda _: [sys.executable, "-c", words])
+    server = Server(Store(tmp_path), host="127.0.0.1", port=free_port())
+    server.start()
+    with pytest.raises(ServerError, match=r"ended at once; .*\.log ends with: no such"):
+        server.wait_until_healthy(stopping=lambda: False)
+    server.stop()
+
+
+def test_a_process_that_ignores_sigterm_is_killed_with_its_children(tmp_path, monkeypatch):
+    stubborn = (
+        "import signal, subprocess, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
+        "open('ready', 'w').close(); time.sleep(60)"
+    )
+    monkeypatch.setattr(Server, "_command", lambda _: [sys.executable, "-c", stubborn])
+    monkeypatch.setattr(server_module, "STOP_TIMEOUT_S", 0.2)
+    server = Server(Store(tmp_path), host="127.0.0.1", port=free_port())
+    server.start()
+    wait_for(lambda: (tmp_path / "ready").exists())
+    family = psutil.Process(server._process.pid).children(recursive=True)
+    assert len(family) == 1
+    server.stop()
+    wait_for(lambda: not any(alive(process) for process in family))
+
+
+def test_the_same_file_names_as_the_tracker():
+    from search.tracking import check
+
+    store = Store(Path("/runs"))
+    assert store.uri == check.default_tracking_uri(Path("/runs"))
+    assert store.artifacts == Path("/runs") / check.ARTIFACTS_NAME
+
+
+def test_imports_nothing_of_ours_and_no_mlflow():
+    for path in (ROOT / "mlflow_server").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            top = {name.split(".")[0] for name in names}
+            assert top.isdisjoint({"mlflow", "search", "spaces", "trainable"}), path
+
+
+def alive(process):
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def wait_for(condition, timeout_s=10.0):
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def start(runs_dir):
+    """A real server; returns it, its port and the line that it printed."""
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow_server", "--port", str(port)]
+    process = subprocess.Popen(
+        [*command, "--runs-dir", str(runs_dir)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    return process, port, process.stdout.readline()
+
+
+def family(process):
+    """Itself and all below it; MLflow's part has a session of its own."""
+    return [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+
+
+def get(port, path, **headers):
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=20) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, ""
+
+
+@pytest.mark.server
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_it_starts_answers_and_leaves_nothing_behind(tmp_path, how):
+    runs = tmp_path / "not yet" / "runs"
+    process, port, line = start(runs)
+    try:
+        assert line == f"MLflow serves {runs} at http://127.0.0.1:{port} (Ctrl-C stops it)\n"
+        assert get(port, "/health") == (200, "OK")
+        assert get(port, "/")[0] == 200
+        assert "Default" in get(port, "/api/2.0/mlflow/experiments/search?max_results=9")[1]
+        path = "/api/2.0/mlflow/experiments/search?max_results=9"
+        for host in ("evil.example", "10.evil.example", f"evil.example:{port}"):
+            assert get(port, path, Host=host)[0] == 403
+        assert get(port, path, Host=f"localhost:{port}")[0] == 200
+        members = family(process)
+        assert 2 <= len(members) <= 4
+        listening = [
+            c.laddr.ip for p in members for c in p.net_connections() if c.status == "LISTEN"
+        ]
+        assert set(listening) == {"127.0.0.1"}
+        os.kill(process.pid, how)
+        code = process.wait(30)
+        assert code == (-signal.SIGKILL if how == signal.SIGKILL else 0)
+        wait_for(lambda: not any(alive(member) for member in members), 20)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.mark.server
+@pytest.mark.timeout(300)
+def test_four_at_once_on_a_fresh_folder(tmp_path):
+    """MLflow alone crashes two of three that open a fresh database at the same time."""
+    runs = tmp_path / "runs"
+    opening = (
+        "import sys; from search.tracking.store import connect; "
+        f"connect('sqlite:///{runs}/mlflow.db').search_experiments()"
+    )
+    clients = [subprocess.Popen([sys.executable, "-c", opening], cwd=ROOT) for _ in range(3)]
+    process, port, _ = start(runs)
+    try:
+        assert [client.wait(120) for client in clients] == [0, 0, 0]
+        assert get(port, "/health") == (200, "OK")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()

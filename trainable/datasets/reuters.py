@@ -152,11 +152,16 @@ def _download(cache_dir: Path) -> Path:
     except (ImportError, OSError, ValueError) as error:
         raise UsageError(
             f"dataset 'reuters' is not on this machine and could not be downloaded into "
-            f"'{cache_dir}' ({type(error).__name__}). Three ways out: --data PATH to a copy "
+            f"'{cache_dir}' ({_reason(error)}). Three ways out: --data PATH to a copy "
             f"(SGML or NLTK layout), {DATA_VARIABLE}=PATH in the environment, or a network for "
             "the download (6 MB)"
         ) from error
     return Path(found)
+
+
+def _reason(error: Exception) -> str:
+    # pooch's own complaint is several lines long
+    return "wrong checksum" if isinstance(error, ValueError) else type(error).__name__
 
 
 def _some_of(container: Container) -> str:

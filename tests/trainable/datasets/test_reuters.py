@@ -1,9 +1,12 @@
 """Reuters: the rules, the split, the layouts, on an invented corpus; every way it can be wrong."""
 
+import functools
 import hashlib
+import http.server
 import random
 import re
 import shutil
+import threading
 
 import pytest
 
@@ -194,6 +197,41 @@ def test_offline_without_data_names_the_three_ways_out(monkeypatch, tmp_path, ca
         "REUTERS_DATA=PATH in the environment, or a network for the download (6 MB)"
     )
     assert caught.value.exit_code == 2
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """The package on this machine's loopback; a function that stops serving it."""
+    served = tmp_path / "served"
+    served.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=served)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    package = write_zip(served / "reuters.zip", nltk_files(invented()))
+    url = f"http://127.0.0.1:{server.server_port}/reuters.zip"
+    monkeypatch.setattr(reuters, "PACKAGE_URL", url)
+    monkeypatch.setattr(reuters, "PACKAGE_MD5", hashlib.md5(package.read_bytes()).hexdigest())
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_download_is_checked_kept_and_shown(served, tmp_path, capfd):
+    cache = tmp_path / "cache"
+    data = load_dataset(TrialConfig(), cache_dir=cache)
+    assert data.source == str(cache / "reuters" / "reuters.zip")
+    assert "100%" in capfd.readouterr().err
+    served.shutdown()
+    assert load_dataset(TrialConfig(), cache_dir=cache) == data
+
+
+@pytest.mark.usefixtures("served")
+def test_a_download_that_is_not_the_package(tmp_path, monkeypatch):
+    monkeypatch.setattr(reuters, "PACKAGE_MD5", "0" * 32)
+    cache = tmp_path / "cache"
+    with pytest.raises(UsageError, match=r"could not be downloaded into .* \(wrong checksum\)"):
+        load_dataset(TrialConfig(), cache_dir=cache)
+    assert list((cache / "reuters").iterdir()) == []
 
 
 def test_missing_empty_and_foreign_data(tmp_path):

@@ -15,7 +15,7 @@ from trainable.encoded import EncodedSplit
 from trainable.model import classify
 
 # of one forward pass, in word pieces: its largest size, and what a pass of any size costs besides
-# (measured on 2 cores; for a GPU an estimate of its kernel launches)
+# (on a CPU anything from 16 to 256 trains as fast; for a GPU, an estimate of its launches)
 _MAX_TOKENS: Final = {"cpu": 4096, "cuda": 16384}
 _OVERHEAD_TOKENS: Final = {"cpu": 64, "cuda": 4096}
 

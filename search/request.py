@@ -193,6 +193,8 @@ def _said_settings(request: RunRequest) -> dict[str, Any]:
         named["data_path"] = str(Path(request.data).expanduser().resolve())
         if request.dataset is None and "dataset" not in values and _is_own_data(request.data):
             named["dataset"] = "file"
+        if "demo" in (request.dataset, values.get("dataset")):
+            raise UsageError("dataset 'demo' is made by the program: leave --data out")
     if request.encoder is not None and Path(request.encoder).expanduser().is_dir():
         named["encoder"] = str(Path(request.encoder).expanduser().absolute())
     for name, value in named.items():

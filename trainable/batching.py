@@ -70,6 +70,24 @@ def cut_slices(
     return slices[::-1]
 
 
+def cut_packed(lengths_B: Indices, *, max_tokens: int) -> list[Indices]:
+    """Cut documents, from short to long, into slices of at most `max_tokens` word pieces.
+
+    Returns:
+        Positions in `lengths_B`, each exactly once; a longer document has a slice of its own.
+    """
+    order_B = np.argsort(lengths_B, kind="stable")
+    ends_B = np.cumsum(lengths_B[order_B])
+    slices: list[Indices] = []
+    start = 0
+    while start < len(order_B):
+        before = int(ends_B[start - 1]) if start else 0
+        end = max(start + 1, int(np.searchsorted(ends_B, before + max_tokens, side="right")))
+        slices.append(order_B[start:end])
+        start = end
+    return slices
+
+
 def padded_tokens(
     split: EncodedSplit, docs_B: Indices, *, pad_id: int, max_width: int, device: torch.device
 ) -> tuple[Tensor, Tensor | None]:

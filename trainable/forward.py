@@ -1,4 +1,7 @@
-"""From documents to logits: slices, padding, precision. One path for training and evaluation.
+"""From documents to logits: slices, layout, precision. One path for training and evaluation.
+
+Two layouts, the same logits: `packed` without padding (CPU), and padded slices of like length
+through Hugging Face's own forward pass (GPU).
 
 Shapes: B documents, L labels, T word pieces.
 """
@@ -10,17 +13,19 @@ import torch
 from torch import Tensor
 from transformers import BertForSequenceClassification
 
-from trainable.batching import Indices, cut_slices, dense_targets, padded_tokens
+from trainable.batching import Indices, cut_packed, cut_slices, dense_targets, padded_tokens
 from trainable.encoded import EncodedSplit
 from trainable.model import classify
+from trainable.packed import MaskDropout, classify_packed
+from trainable.packing import pack
 
 # of one forward pass, in word pieces: its largest size, and what a pass of any size costs besides
 # (on a CPU anything from 16 to 256 trains as fast; for a GPU, an estimate of its launches)
-_MAX_TOKENS: Final = {"cpu": 4096, "cuda": 16384}
+_MAX_TOKENS: Final = {"cpu": 8192, "cuda": 16384}
 _OVERHEAD_TOKENS: Final = {"cpu": 64, "cuda": 4096}
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+@dataclasses.dataclass(kw_only=True, slots=True)
 class Forward:
     """Computes logits of encoded documents with a model, wherever that is."""
 
@@ -28,6 +33,10 @@ class Forward:
     precision: str
     """`bf16` or `fp32`."""
     pad_id: int
+    packed: bool
+    """The layout."""
+    dropout: MaskDropout = dataclasses.field(default_factory=lambda: MaskDropout(0))
+    """Of the packed layout; the padded one draws from torch's generators."""
 
     @property
     def device(self) -> torch.device:
@@ -41,6 +50,8 @@ class Forward:
 
     def slices(self, split: EncodedSplit, docs_B: Indices) -> list[Indices]:
         """Positions in `docs_B`, grouped to documents of like length; each exactly once."""
+        if self.packed:
+            return cut_packed(split.lengths[docs_B], max_tokens=_MAX_TOKENS[self.device.type])
         return cut_slices(
             split.lengths[docs_B],
             max_width=self.model.config.max_position_embeddings,
@@ -50,6 +61,8 @@ class Forward:
 
     def logits(self, split: EncodedSplit, docs_B: Indices) -> Tensor:
         """Logits [B, L] float32 of one slice, in one pass; within `autocast`."""
+        if self.packed:
+            return classify_packed(self.model, pack(split, docs_B), self.dropout)
         ids_BT, mask_B11T = padded_tokens(
             split,
             docs_B,

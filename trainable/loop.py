@@ -31,6 +31,7 @@ from trainable.losses import LossFunction, build_loss
 from trainable.metrics import split_metrics
 from trainable.model import PristineWeights, build_model
 from trainable.optim import build_optimizer, learning_rate_at, set_learning_rate
+from trainable.packed import MaskDropout
 from trainable.thresholds import THRESHOLDS_K, Counts, ThresholdCounts, best_threshold
 
 _CHUNK_DOCS: Final = 1024
@@ -85,6 +86,7 @@ class TrainingSession:
             model=self.model,
             precision=resolve_precision(config.precision, self.device),
             pad_id=data.pad_id,
+            packed=self.device.type == "cpu",
         )
         self._optimizer = build_optimizer(self.model, config)
         self._loss = _loss_of(config, data)
@@ -120,10 +122,9 @@ class TrainingSession:
             raise ValueError(f"all {self.config.epochs} epochs are done")
         started = time.perf_counter()
         seeds = np.random.SeedSequence([self.config.seed, self.epoch])
-        with (
-            cpu_threads(self.config.num_threads),
-            seeded(int(seeds.generate_state(1)[0]), self.device),
-        ):
+        dropout_seed = int(seeds.generate_state(1)[0])
+        self._forward.dropout = MaskDropout(dropout_seed)
+        with cpu_threads(self.config.num_threads), seeded(dropout_seed, self.device):
             train_loss = self._train_epoch()
         train_s = time.perf_counter() - started
         validation = self.evaluate("val")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.tiny import encoded_split
 from trainable.batching import (
     batches_of,
+    cut_packed,
     cut_slices,
     dense_targets,
     epoch_order,
@@ -107,3 +108,16 @@ def test_dense_targets():
     targets = dense_targets(split, np.array([3, 1, 0]), 4, CPU)
     assert targets.dtype == torch.bool
     assert targets.int().tolist() == [[1, 1, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0]]
+
+
+@given(lengths=st.lists(st.integers(1, 64), min_size=1, max_size=30), limit=st.integers(1, 300))
+def test_packed_slices_are_a_partition_from_short_to_long(lengths, limit):
+    slices = cut_packed(np.array(lengths), max_tokens=limit)
+    positions = np.concatenate(slices)
+    assert sorted(positions) == list(range(len(lengths)))
+    assert [lengths[p] for p in positions] == sorted(lengths)
+    sizes = [sum(lengths[p] for p in part) for part in slices]
+    assert all(size <= limit or len(part) == 1 for size, part in zip(sizes, slices, strict=True))
+    # as few as can be: no slice could have taken the next document too
+    starts = [lengths[part[0]] for part in slices[1:]]
+    assert all(size + start > limit for size, start in zip(sizes[:-1], starts, strict=True))

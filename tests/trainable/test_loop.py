@@ -84,10 +84,13 @@ def test_keys_of_a_result(session_of):
     assert all(type(value) in (int, float) and math.isfinite(value) for value in result.values())
 
 
+@pytest.mark.parametrize("packed", [True, False], ids=["packed", "padded"])
 @pytest.mark.parametrize("loss", ["bce", "db"])
-def test_slices_give_the_gradients_of_the_whole_batch(session_of, monkeypatch, loss):
+def test_slices_give_the_gradients_of_the_whole_batch(session_of, monkeypatch, loss, packed):
     monkeypatch.setattr(forward_module, "_OVERHEAD_TOKENS", {"cpu": 0})
+    monkeypatch.setattr(forward_module, "_MAX_TOKENS", {"cpu": 100})
     session = session_of(loss=loss, dropout=0.0, attention_dropout=0.0)
+    session._forward.packed = packed
     docs = np.arange(20)
     assert len(session._forward.slices(DATA.train, docs)) > 2
     batch_loss = session._accumulate_gradients(docs)

@@ -161,12 +161,14 @@ class Evil:
         return Path.touch, (self.path,)
 
 
+@pytest.mark.parametrize("packed", [True, False], ids=["packed", "padded"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_padding_does_not_change_logits(pristine, precision):
-    lengths = [2, 9, 17, 33, 64, 5]
+def test_company_does_not_change_logits(pristine, precision, packed):
+    lengths = [2, 5, 9, 17, 33, 64]
     documents = [[2, *(5 + i % 40 for i in range(length - 2)), 3] for length in lengths]
     split = encoded_split(documents, [[]] * 6)
-    forward = Forward(model=model_of(pristine).eval(), precision=precision, pad_id=0)
+    model = model_of(pristine).eval()
+    forward = Forward(model=model, precision=precision, pad_id=0, packed=packed)
     alone = torch.cat([forward.inference(split, np.array([n])) for n in range(6)])
     with torch.no_grad(), forward.autocast():
         together = forward.logits(split, np.arange(6))

@@ -19,7 +19,7 @@ import numpy as np
 
 from search.hardware import detect_hardware
 from trainable.encoded import EncodedDataset
-from trainable.errors import UsageError, one_line
+from trainable.errors import UsageError, UserError, one_line
 
 if TYPE_CHECKING:
     from search.spec import SearchSpec
@@ -28,6 +28,8 @@ _MIB: Final = 2**20
 _SMALLEST_STORE: Final = 100 * _MIB
 _LONGEST_TEMP: Final = 40
 """Characters: a socket's path, which Ray makes below it, may have 107."""
+_START_TRIES: Final = 3
+"""Ray gives itself 30 s to start, which is not enough on a machine that is busy otherwise."""
 _PROBE_TIMEOUT_S: Final = 3.0
 _HTTP2_HELLO: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 _SETTINGS_FRAME: Final = 4
@@ -56,14 +58,24 @@ def prepare_environment(*, private: bool) -> None:
     """Set Ray's environment variables. Call before ray is first imported.
 
     A private instance gets a token of its own: its ports listen on all interfaces, and Ray's
-    default would write one into HOME. On a cluster the user's settings count.
+    default would write one into HOME. Its workers find our packages where this process did. On a
+    cluster the user's settings count.
     """
     os.environ.update(_ENVIRONMENT)
+    if private:
+        _share_import_path()
     if private and "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     else:
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+
+
+def _share_import_path() -> None:
+    home = str(Path(__file__).resolve().parents[1])
+    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    if home not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join([home, *paths])
 
 
 @contextlib.contextmanager
@@ -89,6 +101,7 @@ def ray_instance(spec: "SearchSpec", data: EncodedDataset) -> Iterator[Path]:
             yield scratch / "tune"
         finally:
             ray.shutdown()
+            _kill_processes_of(scratch)
             shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -148,18 +161,35 @@ def _start(spec: "SearchSpec", data: EncodedDataset, scratch: Path) -> None:
             "object_store_memory": object_store_bytes(data, shm_free),
             "_temp_dir": str(scratch / "ray"),
         }
-    try:
-        ray.init(
-            address=spec.address or "local",
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            **local,
-        )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        if spec.address is None:
-            raise
-        raise UsageError(f"the Ray cluster at {spec.address} refuses: {one_line(error)}") from error
+    for tries_left in reversed(range(_START_TRIES if spec.address is None else 1)):
+        try:
+            ray.init(
+                address=spec.address or "local",
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                **local,
+            )
+            break
+        except Exception as error:  # Ray raises bare ones
+            _kill_processes_of(scratch)
+            if spec.address is not None:
+                raise UsageError(
+                    f"the Ray cluster at {spec.address} refuses: {one_line(error)}"
+                ) from error
+            if not tries_left:
+                raise UserError(
+                    f"Ray could not start on this machine: {one_line(error)}"
+                ) from error
     logging.getLogger("ray").setLevel(logging.CRITICAL)
+
+
+def _kill_processes_of(scratch: Path) -> None:
+    """End what Ray left running of the instance in `scratch`: no other process names that path."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        # gone meanwhile, or not ours to look at
+        with contextlib.suppress(OSError):
+            if str(scratch).encode() in (entry / "cmdline").read_bytes():
+                os.kill(int(entry.name), signal.SIGKILL)
 
 
 def _check_room(spec: "SearchSpec", resources: dict[str, float]) -> None:

@@ -14,7 +14,8 @@ _FRACTIONS: Final = {2: "half", 3: "third", 4: "quarter", 5: "fifth"}
 _NO_MEMORY: Final = re.compile(r"out ?of ?memory|MemoryError|OOM", re.IGNORECASE)
 _KILLED_FOR_MEMORY: Final = re.compile(r"low on memory|memory usage threshold", re.IGNORECASE)
 """Ray's memory monitor; a worker that merely died `could` have been out of memory."""
-_DEAD_WORKER: Final = re.compile(r"actor (died|is dead)|worker (process )?(has )?died|ActorDied")
+_DEAD_WORKER: Final = re.compile(r"actor (died|is dead) (unexpectedly|because its)|ActorDied")
+"""Not `because of an error raised in its creation task`: that error counts."""
 _MAX_REASON: Final = 300
 
 

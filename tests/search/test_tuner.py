@@ -133,7 +133,7 @@ def test_every_end_is_told_as_what_it_was(tmp_path, scratch_root):
 
 def test_time_budget_then_more_of_the_same(tmp_path):
     spec = small_spec(tmp_path, trials=3, epochs=3, max_concurrent=1, time_budget_s=60)
-    quality = {"0": 0.9, "1": 0.8, "2": 0.7}
+    quality = {"0": 0.7, "1": 0.8, "2": 0.3}
     make_folder(spec, {"quality": quality, "acts": {"1": ["hang", 2]}})
     run_dummies(spec)
     [ended] = events_of(spec, "search_ended")
@@ -153,7 +153,7 @@ def test_time_budget_then_more_of_the_same(tmp_path):
     started = {event["trial"]: event for event in events_of(spec, "trial_started")}
     assert started[2]["resumes"] == 1
     assert "resumes" not in started[3]
-    # the rungs of the first attempt still judge: 0.7 is below trial 0's 0.9
+    # the rungs of the first attempt still judge: 0.3 is below the 0.7 of trial 0
     assert statuses(spec) == {0: "completed", 2: "stopped", 3: "completed"}
     assert [event["trial"] for event in events_of(spec, "test_evaluated")] == [0, 3]
     assert [event["attempt"] for event in events_of(spec, "search_started")] == [1, 2]

@@ -1,0 +1,119 @@
+import dataclasses
+import os
+import socket
+import threading
+
+import numpy as np
+import pytest
+
+from search.cluster import (
+    check_speaks_grpc,
+    object_store_bytes,
+    plain_arrays,
+    prepare_environment,
+)
+from tests.small_search import ROOT
+from tests.tiny import tiny_encoded
+from trainable.errors import UsageError
+
+MIB = 2**20
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    """`os.environ` without Ray's variables, restored afterwards."""
+    for name in list(os.environ):
+        if name.startswith(("RAY_", "TUNE_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    return os.environ
+
+
+def test_a_private_instance_gets_a_token_of_its_own_and_writes_none_to_home(environment):
+    prepare_environment(private=True)
+    assert environment["RAY_AUTH_MODE"] == "token"
+    assert len(environment["RAY_AUTH_TOKEN"]) == 64
+    assert environment["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] == "1"
+    assert environment["RAY_AIR_NEW_OUTPUT"] == "0"
+    assert environment["RAY_USAGE_STATS_ENABLED"] == "0"
+    before = environment["RAY_AUTH_TOKEN"]
+    prepare_environment(private=True)
+    assert environment["RAY_AUTH_TOKEN"] == before
+
+
+def test_workers_of_a_private_instance_find_our_packages(environment):
+    environment["PYTHONPATH"] = "/somewhere"
+    prepare_environment(private=False)
+    assert environment["PYTHONPATH"] == "/somewhere"
+    prepare_environment(private=True)
+    prepare_environment(private=True)
+    assert environment["PYTHONPATH"] == f"{ROOT}{os.pathsep}/somewhere"
+
+
+def test_on_a_cluster_the_users_authentication_counts(environment):
+    prepare_environment(private=False)
+    assert environment["RAY_AUTH_MODE"] == "disabled"
+    environment["RAY_AUTH_MODE"] = "token"
+    prepare_environment(private=False)
+    assert environment["RAY_AUTH_MODE"] == "token"
+    assert "RAY_AUTH_TOKEN" not in environment
+
+
+def answering(reply):
+    """The address of a server that sends `reply` to whoever connects."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(1024)
+            connection.sendall(reply)
+        server.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    return f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("reply", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", b"SSH-2.0-OpenSSH"])
+def test_what_is_no_ray_cluster_is_told_at_once(reply):
+    address = answering(reply)
+    with pytest.raises(UsageError) as caught:
+        check_speaks_grpc(address)
+    assert str(caught.value) == (
+        f"what listens at {address} is no Ray cluster: give the HOST:PORT that "
+        "`ray start --head` printed, or leave --address out"
+    )
+
+
+def test_a_grpc_server_passes(monkeypatch):
+    check_speaks_grpc(answering(b"\0\0\x06\4\0\0\0\0\0\0\5\0\0\0\1"))
+    check_speaks_grpc("auto")
+    monkeypatch.setenv("RAY_USE_TLS", "1")
+    check_speaks_grpc("127.0.0.1:1")
+
+
+def with_tokens(data, num_bytes):
+    tokens = np.broadcast_to(np.int32(0), num_bytes // 4)
+    return dataclasses.replace(data, train=dataclasses.replace(data.train, token_ids=tokens))
+
+
+def test_the_object_store_holds_the_data_twice_and_keeps_within_shared_memory():
+    tiny = tiny_encoded()
+    assert object_store_bytes(tiny, 10_000 * MIB) == 100 * MIB
+    large = with_tokens(tiny, 200 * MIB)
+    assert 464 * MIB <= object_store_bytes(large, 10_000 * MIB) < 465 * MIB
+    assert object_store_bytes(large, 400 * MIB) == 360 * MIB
+    # a container's 64 MiB is of no use: Ray falls back to the disk for all of it
+    assert object_store_bytes(large, 64 * MIB) > 464 * MIB
+    assert object_store_bytes(tiny, 64 * MIB) == 100 * MIB
+
+
+def test_memory_maps_become_plain_arrays_over_the_same_pages(tmp_path):
+    data = tiny_encoded()
+    np.save(tmp_path / "ids.npy", data.train.token_ids)
+    mapped = np.load(tmp_path / "ids.npy", mmap_mode="r")
+    split = dataclasses.replace(data.train, token_ids=mapped)
+    plain = plain_arrays(dataclasses.replace(data, train=split))
+    assert type(plain.train.token_ids) is np.ndarray
+    assert np.shares_memory(plain.train.token_ids, mapped)
+    assert plain.fingerprint == data.fingerprint

@@ -1,0 +1,255 @@
+"""The searcher and the recorder as Tune calls them, without a Ray instance."""
+
+import json
+import pickle
+import threading
+from types import SimpleNamespace
+
+import pytest
+from optuna.trial import TrialState
+from ray import cloudpickle
+from ray.tune.experiment import Trial
+
+from search.events import EventLog
+from search.journal import Journal, read_journal
+from search.recorder import Recorder
+from search.searcher import StudySearcher
+from search.study import SearchStudy
+from search.tuner import build_scheduler
+from tests.small_search import small_spec
+from trainable.config import BEST_OBJECTIVE, TrialConfig
+
+EPOCHS = 4
+
+
+class Search:
+    """Plays Tune's part."""
+
+    def __init__(self, folder):
+        self.spec = small_spec(folder, epochs=EPOCHS)
+        self.spec.folder.mkdir()
+        self.study = SearchStudy(self.spec.folder, name="s", space=self.spec.space, seed=0)
+        self.study.open(self.spec.space.paper_point())
+        self.heard, self.broken = [], []
+        asha = {"epochs": EPOCHS, "reduction_factor": 2}
+        self.searcher = StudySearcher(
+            self.study, self.spec.trial_config, weights_dir=self.spec.folder / "weights", **asha
+        )
+        self.events = EventLog(Journal(self.spec.folder / "journal.jsonl"), [self.heard.append])
+        self.recorder = Recorder(self.events, self.study, on_broken=self.broken.append, **asha)
+
+    def start(self, ray_id, tmp_error=None):
+        config = self.searcher.suggest(ray_id)
+        trial = SimpleNamespace(
+            trial_id=ray_id, config=config, last_result={}, error_file=tmp_error, status="RUNNING"
+        )
+        self.recorder.on_trial_start(iteration=1, trials=[trial], trial=trial)
+        return trial
+
+    def step(self, trial, epoch, value, *, best=None, stop=False, **more):
+        result = {
+            "epoch": epoch,
+            "val/micro_f1": value,
+            BEST_OBJECTIVE: value if best is None else best,
+            "best/epoch": epoch,
+            "best/threshold": 0.5,
+            "end_status": "",
+            "end_reason": "",
+            "done": False,
+            "training_iteration": epoch,
+            "pid": 1,
+            **more,
+        }
+        if not stop:
+            self.searcher.on_trial_result(trial.trial_id, result)
+        self.recorder.on_trial_result(iteration=1, trials=[trial], trial=trial, result=result)
+        trial.last_result = result
+        if stop:
+            self.searcher.on_trial_complete(trial.trial_id, result=result)
+            self.recorder.on_trial_complete(iteration=1, trials=[trial], trial=trial)
+
+    def fail(self, trial, text, tmp_path):
+        error = tmp_path / "error.txt"
+        error.write_text(f"Failure # 1 (occurred at x)\nold\nFailure # 2 (occurred at y)\n{text}")
+        trial.error_file, trial.status = str(error), Trial.ERROR
+        self.searcher.on_trial_complete(trial.trial_id, error=True)
+        self.recorder.on_trial_error(iteration=1, trials=[trial], trial=trial)
+
+    def ends(self):
+        events = read_journal(self.spec.folder / "journal.jsonl")
+        return [
+            (e["trial"], e["status"], e["reason"]) for e in events if e["event"] == "trial_ended"
+        ]
+
+
+@pytest.fixture
+def search(tmp_path):
+    return Search(tmp_path)
+
+
+def test_a_suggestion_is_what_the_trial_needs(search):
+    config = search.searcher.suggest("a")
+    assert sorted(config) == ["config", "number", "weights_dir"]
+    assert config["number"] == 0
+    assert config["weights_dir"] == str(search.spec.folder / "weights")
+    trial_config = TrialConfig.from_mapping(config["config"])
+    assert trial_config.learning_rate == 1e-4
+    assert trial_config.epochs == EPOCHS
+    json.dumps(config)
+    second = TrialConfig.from_mapping(search.searcher.suggest("b")["config"])
+    assert second.learning_rate == search.study.proposal("b").params["learning_rate"]
+
+
+def test_no_more_suggestions_than_slots(search):
+    assert search.searcher.set_max_concurrency(2)
+    trials = [search.start("a"), search.start("b")]
+    assert search.searcher.suggest("c") is None
+    search.step(trials[0], EPOCHS, 0.5, stop=True)
+    assert search.searcher.suggest("c")["number"] == 2
+
+
+def test_a_completed_trial_has_the_value_of_its_best_epoch(search):
+    trial = search.start("a")
+    for epoch, value, best in ((1, 0.3, 0.3), (2, 0.6, 0.6), (3, 0.5, 0.6)):
+        search.step(trial, epoch, value, best=best)
+    search.step(trial, 4, 0.4, best=0.6, stop=True, done=True)
+    [told] = search.study.trials
+    assert (told.state, told.value) == (TrialState.COMPLETE, 0.6)
+    assert told.intermediate_values == {1: 0.3, 2: 0.6, 3: 0.6, 4: 0.6}
+    assert search.ends() == [(0, "completed", "all 4 epochs")]
+
+
+def test_a_stopped_trial_is_pruned_with_the_epoch_it_was_stopped_on(search):
+    trial = search.start("a")
+    search.step(trial, 1, 0.3)
+    search.step(trial, 2, 0.4, stop=True, done=True)
+    [told] = search.study.trials
+    assert (told.state, told.value) == (TrialState.PRUNED, 0.4)
+    assert told.intermediate_values == {1: 0.3, 2: 0.4}
+    assert search.ends() == [(0, "stopped", "below the top half at epoch 2")]
+    assert [e["epoch"] for e in search.heard if e["event"] == "epoch"] == [1, 2]
+
+
+@pytest.mark.parametrize("status", ["diverged", "out_of_memory"])
+def test_a_trial_that_breaks_down_fails_and_its_last_epoch_does_not_count(search, status):
+    trial = search.start("a")
+    search.step(trial, 1, 0.3)
+    more = {"end_status": status, "end_reason": "why", "train/loss": float("nan"), "done": True}
+    search.step(trial, 2, 0.0, best=0.3, stop=True, **more)
+    [told] = search.study.trials
+    assert (told.state, told.intermediate_values) == (TrialState.FAIL, {1: 0.3})
+    assert search.ends() == [(0, status, "why")]
+    assert [e["epoch"] for e in search.heard if e["event"] == "epoch"] == [1]
+    assert search.broken == []
+
+
+def test_an_error_is_told_to_study_and_journal_with_its_last_line(search, tmp_path):
+    trial = search.start("a")
+    search.step(trial, 1, 0.3)
+    search.fail(trial, "ray::X.train()\nKeyError: 'x'\n", tmp_path)
+    [told] = search.study.trials
+    assert told.state == TrialState.FAIL
+    assert told.user_attrs["reason"] == "KeyError: 'x'"
+    assert search.ends() == [(0, "failed", "KeyError: 'x'")]
+    search.recorder.on_step_end(iteration=2, trials=[trial])  # not told twice
+    assert len(search.ends()) == 1
+
+
+def test_a_reset_that_failed_in_silence_is_found(search, tmp_path):
+    trial = search.start("a")
+    other = search.start("b")
+    error = tmp_path / "error.txt"
+    error.write_text("Failure # 1 (occurred at x)\nno reset\n")
+    trial.status, trial.error_file = Trial.ERROR, str(error)
+    search.recorder.on_step_end(iteration=1, trials=[trial, other])
+    assert search.ends() == [(0, "failed", "no reset")]
+    assert search.study.num_open == 1
+
+
+def test_a_restart_is_told_and_its_epochs_are_not_reported_twice(search, tmp_path):
+    error = tmp_path / "error.txt"
+    error.write_text("Failure # 1 (occurred at x)\nThe actor died unexpectedly\n")
+    trial = search.start("a", str(error))
+    search.step(trial, 1, 0.3)
+    search.recorder.on_trial_recover(iteration=1, trials=[trial], trial=trial)
+    search.recorder.on_trial_start(iteration=1, trials=[trial], trial=trial)
+    search.step(trial, 1, 0.3)
+    search.step(trial, EPOCHS, 0.5, stop=True)
+    kinds = [event["event"] for event in search.heard]
+    assert kinds == [
+        "trial_started",
+        "epoch",
+        "trial_restarted",
+        "epoch",
+        "epoch",
+        "trial_ended",
+    ]
+    assert search.study.trials[0].state == TrialState.COMPLETE
+
+
+def test_the_metrics_are_the_trials_own(search):
+    trial = search.start("a")
+    search.step(trial, 1, 0.3)
+    [event] = [event for event in search.heard if event["event"] == "epoch"]
+    assert event["metrics"] == {
+        "val/micro_f1": 0.3,
+        BEST_OBJECTIVE: 0.3,
+        "best/epoch": 1,
+        "best/threshold": 0.5,
+    }
+
+
+def test_a_journal_that_cannot_be_written_stops_the_search_in_words(search):
+    trial = search.start("a")
+    search.spec.folder.joinpath("journal.jsonl").unlink()
+    search.spec.folder.joinpath("journal.jsonl").mkdir()
+    search.step(trial, 1, 0.3)  # raises nothing
+    assert len(search.broken) == 1
+    assert search.broken[0].startswith("cannot record the search: ")
+
+
+def test_a_listener_that_raises_is_reported_once_and_dropped(tmp_path, caplog):
+    heard = []
+
+    def bad(event):
+        raise ValueError(f"cannot take\n{event['event']}")
+
+    events = EventLog(Journal(tmp_path / "journal.jsonl"), [bad, heard.append])
+    events.emit("search_started", attempt=1)
+    events.emit("search_ended", status="completed", reason="")
+    assert len(heard) == 2
+    [record] = caplog.records
+    assert "fails and is left out from now on: cannot take search_started" in record.getMessage()
+
+
+def test_tune_can_pickle_what_holds_live_things(search):
+    """Tune cloudpickles callbacks and searchers when the Tuner is built, the live ones go on."""
+    search.start("a")
+    search.events._listeners.append(threading.Lock())
+    cloudpickle.dumps(search.recorder)
+    copy = cloudpickle.loads(cloudpickle.dumps(search.searcher))
+    assert copy.study.num_open == 0
+    assert copy.metric == BEST_OBJECTIVE
+    assert pickle.loads(pickle.dumps(search.study)).name == "s"
+
+
+def test_asha_is_rebuilt_from_the_study(search):
+    for ray_id, values in (("a", (0.5, 0.6, 0.7, 0.8)), ("b", (0.6, 0.7))):
+        trial = search.start(ray_id)
+        for epoch, value in enumerate(values, 1):
+            search.step(trial, epoch, value, stop=epoch == len(values))
+    left = search.start("c")
+    search.step(left, 1, 0.9)
+    search.study.interrupt_open()  # c runs again: it must not stand on a rung twice
+
+    scheduler = build_scheduler(search.spec, search.study)
+    rungs = {epoch: sorted(seen.values()) for epoch, seen in scheduler._brackets[0]._rungs}
+    assert {epoch: values for epoch, values in rungs.items() if epoch < EPOCHS} == {
+        1: [0.5, 0.6],
+        2: [0.6, 0.7],
+    }
+    new = SimpleNamespace(trial_id="new")
+    scheduler.on_trial_add(None, new)
+    assert scheduler.on_trial_result(None, new, {"epoch": 1, BEST_OBJECTIVE: 0.5}) == "STOP"
+    assert scheduler._metric == BEST_OBJECTIVE
+    assert scheduler._max_t == EPOCHS

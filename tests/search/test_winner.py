@@ -1,0 +1,98 @@
+import json
+
+import pytest
+
+from search.events import EventLog
+from search.final_test import test_is_due as is_due
+from search.journal import Journal
+from search.winner import choose_winner, evaluate_on_test
+from tests.tiny import tiny_encoded, tiny_encoder
+from trainable.config import TrialConfig
+from trainable.loop import TrainingSession
+from trainable.weights import keep_if_best
+
+
+def started(trial):
+    return {"event": "trial_started", "trial": trial, "params": {"learning_rate": 1e-4 + trial}}
+
+
+def epoch(trial, number, best, best_epoch):
+    metrics = {"best/val/micro_f1": best, "best/epoch": best_epoch, "best/threshold": 0.3}
+    return {"event": "epoch", "trial": trial, "epoch": number, "metrics": metrics}
+
+
+def test_the_best_epoch_of_the_best_trial_wins_however_it_ended():
+    events = [
+        *map(started, range(3)),
+        epoch(0, 1, 0.5, 1),
+        epoch(1, 1, 0.6, 1),
+        epoch(1, 2, 0.7, 2),
+        epoch(1, 3, 0.7, 2),
+        epoch(2, 1, 0.6, 1),
+        {"event": "trial_ended", "trial": 1, "status": "diverged", "reason": ""},
+    ]
+    winner = choose_winner(events)
+    assert (winner.number, winner.objective, winner.epoch) == (1, 0.7, 2)
+    assert winner.threshold == 0.3
+    assert winner.params == {"learning_rate": 1e-4 + 1}
+
+
+def test_ties_go_to_the_lower_number():
+    events = [started(1), started(0), epoch(1, 1, 0.5, 1), epoch(0, 1, 0.5, 1)]
+    assert choose_winner(events).number == 0
+
+
+def test_what_a_restart_undid_does_not_count():
+    events = [
+        *map(started, range(2)),
+        epoch(0, 1, 0.9, 1),
+        epoch(1, 1, 0.5, 1),
+        {"event": "trial_restarted", "trial": 0, "reason": ""},
+    ]
+    assert choose_winner(events).number == 1
+
+
+def test_no_epoch_no_winner():
+    assert choose_winner([]) is None
+    assert choose_winner([started(0), epoch(0, 1, 0.0, 0)]) is None
+
+
+def test_the_test_set_is_opened_once_for_the_same_winner(tmp_path):
+    assert not is_due(tmp_path)
+    events = EventLog(Journal(tmp_path / "journal.jsonl"))
+    for row in (started(4), epoch(4, 1, 0.5, 1)):
+        events.emit(row.pop("event"), **row)
+    assert is_due(tmp_path)
+    (tmp_path / "test_report.json").write_text(json.dumps({"trial": 4, "epoch": 1}))
+    assert not is_due(tmp_path)
+    row = epoch(4, 2, 0.6, 2)
+    events.emit(row.pop("event"), **row)
+    assert is_due(tmp_path)
+
+
+def test_the_kept_weights_give_the_scores_of_their_epoch(tmp_path):
+    """The report on test equals that of the session which wrote the weights."""
+    data = tiny_encoded()
+    config = TrialConfig(
+        encoder=str(tiny_encoder(tmp_path / "encoder")),
+        loss="bce",
+        epochs=2,
+        max_length=32,
+        learning_rate=3e-3,
+    )
+    session = TrainingSession(config, data)
+    session.run_epoch()
+    session.run_epoch()
+    wanted = session.evaluate("test")
+    path = keep_if_best(
+        tmp_path,
+        0,
+        objective=session.best.objective,
+        epoch=2,
+        threshold=session.best.threshold,
+        state=session.model.state_dict(),
+    )
+    report = evaluate_on_test(config.to_mapping(), data, str(path), session.best.threshold)
+    assert report["num_docs"] == 20
+    assert report["micro_f1"] == pytest.approx(wanted["test/micro_f1"], abs=1e-9)
+    assert report["macro_f1"] == pytest.approx(wanted["test/macro_f1"], abs=1e-9)

@@ -114,7 +114,7 @@ def test_a_cluster_is_not_limited_by_this_machine():
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"dataset": "demo", "data": "x"}, "dataset 'demo' is made by the program: leave --data out"),
+        ({"dataset": "demo", "data": "x"}, "dataset 'demo' is made by the program: leave --data"),
         ({"preset": "smok"}, "unknown preset 'smok': did you mean 'smoke'?"),
         ({"epochs": 0}, "setting 'epochs' must lie in [1, 10000], got 0"),
         ({"epochs": 3, "settings": ("epochs=4",)}, "--epochs 3 and --set epochs=4 disagree: give"),

@@ -30,7 +30,6 @@ _SIZE: Final = (8.0, 4.8)  # inches
 _DPI: Final = 120
 _TRIAL_COLOURS: Final = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", VERMILION)
 _LEGEND_TRIALS: Final = 6
-_BARS: Final = ("all labels", *GROUPS)
 
 
 def draw_plots(record: "SearchRecord", published: "PublishedRow | None" = None) -> tuple[Path, ...]:
@@ -77,9 +76,9 @@ def draw_threshold_curve(report: Mapping[str, Any], path: Path) -> Path:
     figure.legend(
         axes.get_lines()[:3],
         [
-            f"micro-F1, {100 * report['micro_f1']:.2f} at the threshold",
-            f"macro-F1, {100 * report['macro_f1']:.2f} at the threshold",
-            f"threshold {chosen:.2f}, chosen on validation",
+            f"micro-F1: {100 * report['micro_f1']:.2f}",
+            f"macro-F1: {100 * report['macro_f1']:.2f}",
+            f"at threshold {chosen:.2f}, chosen on validation",
         ],
         loc="outside lower center",
         ncols=3,
@@ -100,13 +99,14 @@ def draw_groups(
         published: the paper's values, in per cent.
     """
     figure, axes = _canvas(f"F1 by label frequency, {report['split']} set", "", "F1 (%)")
-    parts = (report, *(report[group] for group in GROUPS))
+    groups = [group for group in GROUPS if group in report]  # one without labels has no scores
+    parts = (report, *(report[group] for group in groups))
     series: list[tuple[str, list[float], dict[str, Any]]] = []
     for index, (name, colour) in enumerate((("micro", BLUE), ("macro", ORANGE))):
         ours = [100 * part[f"{name}_f1"] for part in parts]
         series.append((f"{name}-F1", ours, {"facecolor": colour}))
         if published is not None:
-            rows = (published.total, published.head, published.medium, published.tail)
+            rows = (published.total, *(getattr(published, group) for group in groups))
             style: dict[str, Any] = {
                 "facecolor": "none",
                 "edgecolor": colour,
@@ -120,7 +120,7 @@ def draw_groups(
         places = [place + shift for place in range(len(heights))]
         bars = axes.bar(places, heights, width * 0.92, label=label, **style)
         axes.bar_label(bars, fmt="%.1f", fontsize=8, padding=2, color=INK)
-    axes.set_xticks(range(len(_BARS)), _BARS)
+    axes.set_xticks(range(len(parts)), ("all labels", *groups))
     axes.tick_params(axis="x", length=0)
     axes.grid(visible=False, axis="x")
     axes.set_ylim(0, 112)

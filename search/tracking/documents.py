@@ -29,7 +29,7 @@ _ARTIFACTS: Final = (
 )
 _NOT_PARAMS: Final = frozenset({"name", "config", "space", "runs_dir", "tracking_uri", "address"})
 _NOT_TAGS: Final = frozenset({"executable", "git_commit", "git_changed"})
-_MAX_DIGEST: Final = 36  # MLflow's limit
+_DIGEST: Final = 12  # characters; MLflow takes 36, tables show it whole
 
 
 class FolderFiles:
@@ -93,9 +93,17 @@ class FolderFiles:
         return read_json(self.folder / name) or {}
 
 
+def sampled(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The dimensions of the space by the name of their setting."""
+    return {
+        row["name"]: {key: value for key, value in row.items() if key != "name"}
+        for row in spec["space"]["dimensions"]
+    }
+
+
 def spec_params(spec: Mapping[str, Any]) -> dict[str, str]:
     """Fixed settings by their own names, what is sampled as `space/NAME`, the rest as `search/`."""
-    space = _dimensions(spec["space"])
+    space = sampled(spec)
     fixed = {k: v for k, v in spec["config"].items() if k not in space and k != "data_path"}
     return {
         **{name: str(value) for name, value in fixed.items()},
@@ -126,7 +134,7 @@ def dataset_input(dataset: Mapping[str, Any]) -> dict[str, str]:
     numbers = {k: v for k, v in _flat(dataset).items() if isinstance(v, int | float)}
     return {
         "name": str(dataset.get("name", "unknown")),
-        "digest": str(dataset.get("fingerprint", ""))[:_MAX_DIGEST] or "unknown",
+        "digest": str(dataset.get("fingerprint", ""))[:_DIGEST] or "unknown",
         "source": json.dumps({"uri": str(dataset.get("source", ""))}),
         "profile": json.dumps(numbers),
     }
@@ -134,12 +142,7 @@ def dataset_input(dataset: Mapping[str, Any]) -> dict[str, str]:
 
 def report_message(report: Mapping[str, Any], time_ms: int) -> Message:
     """The sealed test evaluation: metrics `test/...` and the table of labels."""
-    counts = {"num_docs", "threshold"}
-    values = {
-        f"test/{key}": value
-        for key, value in _flat(report).items()
-        if key.split("/")[-1] not in counts
-    }
+    values = {f"test/{key}": value for key, value in _flat(report).items() if "_f1" in key}
     table = {"per_label.csv": per_label_csv(report["per_label"])} if "per_label" in report else {}
     return Message(trial=None, points=points(values, time_ms=time_ms, step=0), texts=table)
 
@@ -151,14 +154,6 @@ def per_label_csv(rows: list[dict[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue()
-
-
-def _dimensions(space: Any) -> dict[str, Any]:
-    """The dimensions by name, whichever way the file lists them."""
-    listed = space.get("dimensions", space) if isinstance(space, Mapping) else space
-    if isinstance(listed, Mapping):
-        return dict(listed)
-    return {row["name"]: {k: v for k, v in row.items() if k != "name"} for row in listed}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -15,11 +15,22 @@ LOCAL_SERVER: Final = "http://127.0.0.1:5000"
 _MODE: Final = ("workflowType", "machine_learning")
 
 
+def trials_filter(search_id: str) -> str:
+    """MLflow's search expression for the trials of one search."""
+    return f"tags.`hpo.search_id` = '{search_id}' and tags.`hpo.role` = 'trial'"
+
+
+def view_link(base: str, experiment_id: str, search_id: str) -> str:
+    """The prepared view of one search's trials (`search.tracking.view`)."""
+    query = (_MODE, ("viewStateShareKey", search_id))
+    return f"{base}/#/experiments/{experiment_id}/runs?{urlencode(query)}"
+
+
 def trials_link(base: str, experiment_id: str, search_id: str) -> str:
-    """The trials of one search, best first."""
+    """The trials of one search, best first: plain, for where there is no prepared view."""
     query = (
         _MODE,
-        ("searchFilter", f"tags.`hpo.search_id` = '{search_id}' and tags.`hpo.role` = 'trial'"),
+        ("searchFilter", trials_filter(search_id)),
         ("orderByKey", f"metrics.`{BEST_OBJECTIVE}`"),
         ("orderByAsc", "false"),
         ("startTime", "ALL"),

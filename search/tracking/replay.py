@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from search.journal import JOURNAL_FILE
 from search.tracking.check import default_tracking_uri
-from search.tracking.documents import FolderFiles
+from search.tracking.documents import FolderFiles, sampled
 from search.tracking.messages import Message, Translator, merge
 from search.tracking.sender import Sender
+from search.tracking.view import shared_view
 
 _REFUSALS: Final = frozenset(
     {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "PERMISSION_DENIED", "INVALID_STATE"}
@@ -80,11 +81,13 @@ class Replay:
     def _begin(self, first: dict[str, Any]) -> None:
         spec = self._files.spec()
         self._translator = Translator({"loss": str(spec["config"]["loss"])})
+        identity = search_id(self.folder.name, first)
         self.sender = Sender(
             self.uri,
             experiment=self._files.experiment(),
-            search_id=search_id(self.folder.name, first),
+            search_id=identity,
             name=self.folder.name,
+            view=shared_view(identity, list(sampled(spec))),
         )
 
     def _new_events(self) -> list[dict[str, Any]]:

@@ -1,15 +1,19 @@
 """Messages, told to MLflow through one client. Runs are found by their tags and reused."""
 
 import getpass
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from search.tracking.messages import Message
+from search.tracking.messages import Message, Point
 from search.tracking.store import connect, experiment_id
+from search.tracking.view import TAG_PREFIX
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+_log = logging.getLogger(__name__)
 
 _MAX_VALUE: Final = 6000  # of a param
 _MAX_TAG: Final = 8000
@@ -23,15 +27,21 @@ class Sender:
     again, because MLflow keeps one copy of identical points, params, tags and inputs.
     """
 
-    def __init__(self, uri: str, *, experiment: str, search_id: str, name: str) -> None:
+    def __init__(
+        self, uri: str, *, experiment: str, search_id: str, name: str, view: str = ""
+    ) -> None:
         self.uri = uri
         self.search_id = search_id
         self.experiment_id: str | None = None
         self._experiment = experiment
         self._name = name
+        self._view = view
+        self.has_view = False
+        """Whether the experiment holds the prepared view."""
         self._client: MlflowClient | None = None
         self._runs: dict[int | None, str] | None = None
         self._params: dict[int | None, dict[str, str]] = {}
+        self._latest: dict[int | None, dict[str, tuple[int, int]]] = {}
 
     def run_id(self, trial: int | None) -> str | None:
         """The run of a trial (None: of the search) if it is known to exist."""
@@ -48,8 +58,20 @@ class Sender:
             self._client = connect(self.uri)
         if self.experiment_id is None:
             self.experiment_id = experiment_id(self._client, self.uri, self._experiment)
+            self._write_view()
         if self._runs is None:
             self._runs = self._find_runs()
+
+    def _write_view(self) -> None:
+        from mlflow.exceptions import MlflowException
+
+        assert self._client is not None, "open() connects"
+        try:
+            key = TAG_PREFIX + self.search_id
+            self._client.set_experiment_tag(self.experiment_id, key, self._view)
+            self.has_view = True
+        except MlflowException:  # a convenience: the plain link does without
+            _log.debug("no prepared view", exc_info=True)
 
     def send(self, message: Message) -> None:
         """Tell one message; the run is made if there is none."""
@@ -112,11 +134,13 @@ class Sender:
             if known.get(name, value) != value
         }
         tags = {**message.tags, **changed}
-        if not (message.points or fresh or tags):
+        latest = self._latest.get(message.trial, {})
+        points = [point for point in message.points if not _is_stored(point, latest)]
+        if not (points or fresh or tags):
             return
         self._client.log_batch(
             run_id,
-            metrics=[Metric(p.key, p.value, p.time_ms, p.step) for p in message.points],
+            metrics=[Metric(p.key, p.value, p.time_ms, p.step) for p in points],
             params=[Param(name, value) for name, value in fresh.items()],
             tags=[RunTag(name, value[:_MAX_TAG]) for name, value in tags.items()],
         )
@@ -140,6 +164,7 @@ class Sender:
                 if number not in found:
                     found[number] = run.info.run_id
                     self._params[number] = dict(run.data.params)
+                    self._latest[number] = _latest_points(run)
             token = page.token
             if not token:
                 return found
@@ -148,6 +173,19 @@ class Sender:
 def _trial_number(run: "Run") -> int | None:
     number = run.data.tags.get("hpo.trial")
     return None if number is None else int(number)
+
+
+def _latest_points(run: "Run") -> dict[str, tuple[int, int]]:
+    """Step and time of the latest point of each metric, from the run as MLflow returned it."""
+    # private, and only to save time: without it everything is sent again, and kept once
+    metrics = getattr(run.data, "_metric_objs", [])
+    return {metric.key: (metric.step, metric.timestamp) for metric in metrics}
+
+
+def _is_stored(point: Point, latest: Mapping[str, tuple[int, int]]) -> bool:
+    """Points travel in the journal's order, so what is not after the latest one has arrived."""
+    step, time_ms = latest.get(point.key, (-1, -1))
+    return point.time_ms <= time_ms and point.step <= step
 
 
 def _log_dataset(client: "MlflowClient", run_id: str, dataset: Mapping[str, str]) -> None:

@@ -27,7 +27,7 @@ _ENVIRONMENT: Final = {
     "MLFLOW_DISABLE_AGENT_HINT": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
-_LOCK_TIMEOUT_S: Final = 120.0
+_LOCK_TIMEOUT_S: Final = 300.0  # as long as a server may take to start
 _LOCK_PAUSE_S: Final = 0.1
 
 

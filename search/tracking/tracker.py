@@ -10,7 +10,7 @@ from typing import Any, Final
 from search.lock import is_live
 from search.spec import without_credentials
 from search.tracking.check import database_path
-from search.tracking.links import LOCAL_SERVER, nested_link, search_link, trials_link
+from search.tracking.links import LOCAL_SERVER, nested_link, search_link, trials_link, view_link
 from search.tracking.replay import Replay
 from trainable.errors import one_line
 
@@ -92,7 +92,8 @@ class Tracker:
         if sender is None or sender.experiment_id is None:
             return (*lines, base)
         experiment, run = sender.experiment_id, sender.run_id(None)
-        lines.append(trials_link(base, experiment, sender.search_id))
+        link = view_link if sender.has_view else trials_link
+        lines.append(link(base, experiment, sender.search_id))
         lines.append(search_link(base, experiment, run) if run else nested_link(base, experiment))
         return tuple(lines)
 

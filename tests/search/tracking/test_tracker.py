@@ -1,6 +1,7 @@
 """The tracker against a real SQLite store, read back with MLflow's own client."""
 
 import csv
+import dataclasses
 import http.server
 import io
 import json
@@ -9,11 +10,14 @@ import threading
 import time
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from search.plots import draw_threshold_curve
 from search.tracking import Tracker, sync
 from search.tracking.check import default_tracking_uri
 from search.tracking.store import connect
+from search.tracking.view import shared_view
 from tests.search_folder import (
     BEST_TRIAL,
     FIRST_PART,
@@ -25,6 +29,7 @@ from tests.search_folder import (
     test_report,
     write_search_folder,
 )
+from trainable.config import TrialConfig
 
 TIMEOUT_S = 20.0
 
@@ -116,7 +121,7 @@ def test_a_whole_search_is_recorded(folder, client):
     assert json.loads(parent.data.params["space/learning_rate"])["high"] == 1e-3
     assert "learning_rate" not in parent.data.params
     [data] = parent.inputs.dataset_inputs
-    assert (data.dataset.name, data.dataset.digest) == ("demo", "ab" * 18)
+    assert (data.dataset.name, data.dataset.digest) == ("demo", "ab" * 6)
 
 
 def test_trials_are_nested_with_their_status_and_metrics(folder, client):
@@ -308,14 +313,52 @@ def test_links(folder, client):
     tracker.close(TIMEOUT_S)
     run_id = runs_of(client)["demo-db"].info.run_id
     _, trials, search = tracker.links
-    assert search == (
-        f"http://127.0.0.1:5000/#/experiments/1/runs/{run_id}?workflowType=machine_learning"
+    base = "http://127.0.0.1:5000/#/experiments/1/runs"
+    assert search == f"{base}/{run_id}?workflowType=machine_learning"
+    assert re.fullmatch(
+        re.escape(f"{base}?workflowType=machine_learning&viewStateShareKey=") + r"demo-db-\w{10}",
+        trials,
     )
+
+
+def test_without_the_prepared_view_the_plain_link_will_do(folder, monkeypatch):
+    def refuse(*_):
+        raise MlflowException("experiment tags are not for you")
+
+    monkeypatch.setattr(MlflowClient, "set_experiment_tag", refuse)
+    tracker = Tracker(folder)
+    tracker.start()
+    assert tracker.close(TIMEOUT_S)
     assert re.fullmatch(
         r"http://127\.0\.0\.1:5000/#/experiments/1/runs\?workflowType=machine_learning"
         r"&searchFilter=\S+&orderByKey=metrics\.%60best%2Fval%2Fmicro_f1%60&orderByAsc=false\S+",
-        trials,
+        tracker.links[1],
     )
+
+
+def test_the_prepared_view_fits_into_a_tag():
+    names = [field.name for field in dataclasses.fields(TrialConfig)]
+    view = json.loads(shared_view("s" * 111, names))
+    assert len(json.dumps(view)) < 20_000  # MLflow's limit
+    assert view["orderByKey"] == "metrics.`best/val/micro_f1`"
+
+
+def test_what_is_stored_is_not_sent_again(folder, monkeypatch):
+    sync(folder)
+    sent = []
+    log_batch = MlflowClient.log_batch
+
+    def spy(self, run_id, metrics=(), **more):
+        sent.extend(metrics)
+        return log_batch(self, run_id, metrics=metrics, **more)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", spy)
+    sync(folder)
+    assert sent == []
+    last = {**events()[2], "trial": 5, "epoch": 3, "time": START + 900}
+    append_events(folder, [last])
+    sync(folder)
+    assert {metric.step for metric in sent} == {0, 3}
 
 
 def test_links_of_a_server_have_no_password(folder):

@@ -184,6 +184,11 @@ def parse_settings(texts: tuple[str, ...]) -> dict[str, Any]:
     return values
 
 
+def says(request: RunRequest, name: str) -> bool:
+    """Whether the user chose the setting `name`; otherwise a preset or the paper did."""
+    return name in _said_settings(request)
+
+
 def _said_settings(request: RunRequest) -> dict[str, Any]:
     """All settings that the user fixed, from --set and from the options of their own."""
     values = parse_settings(request.settings)

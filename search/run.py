@@ -19,7 +19,7 @@ from search.plots import draw_plots
 from search.progress import Progress
 from search.provenance import describe_versions
 from search.published import published_row
-from search.request import RunRequest, resolve
+from search.request import RunRequest, resolve, says
 from search.results import DATASET_NAME, VERSIONS_NAME, SearchRecord, load_search
 from search.spec import SPEC_NAME, SearchSpec
 from search.summary import SUMMARY_NAME, TRIALS_NAME, write_summary
@@ -34,7 +34,7 @@ from search.tables import (
 from search.tracking import Tracker
 from search.tuner import run_trials
 from trainable.config import LOSS_HYPERPARAMETERS, TrialConfig
-from trainable.datasets import load_dataset
+from trainable.datasets import TooFewDocumentsError, load_dataset
 from trainable.encoded import EncodedDataset
 from trainable.errors import UsageError, UserError
 from trainable.label_stats import label_stats
@@ -69,9 +69,19 @@ def run_search(request: RunRequest, terminal: Terminal) -> int:
     terminal.show(chosen_table(spec))
     for warning in warnings:
         terminal.warn(warning)
-    data = read_data(spec.config, terminal)
-    named = dataclasses.replace(request, name=spec.name)
-    spec = resolve(named, hardware, mu=data.mu)
+    request = dataclasses.replace(request, name=spec.name)
+    try:
+        data = read_data(spec.config, terminal)
+    except TooFewDocumentsError as error:
+        if says(request, "max_train_docs"):
+            raise
+        terminal.warn(
+            f"{error.needed} training documents instead of the preset's "
+            f"{spec.config.max_train_docs}: every label needs one"
+        )
+        request = dataclasses.replace(request, max_train_docs=error.needed)
+        data = read_data(resolve(request, hardware).config, terminal)
+    spec = resolve(request, hardware, mu=data.mu)
     if "mu" in LOSS_HYPERPARAMETERS[spec.config.loss]:
         origin = "estimated from" if spec.config.mu == data.mu else "fixed; estimate from"
         terminal.say(f"mu {spec.config.mu:.3f} ({origin} the training labels: {data.mu:.3f})")

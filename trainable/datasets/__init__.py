@@ -18,10 +18,10 @@ from trainable.datasets.demo import load_demo
 from trainable.datasets.own_file import load_own_file
 from trainable.datasets.records import TextDataset
 from trainable.datasets.reuters import load_reuters
-from trainable.datasets.thinning import thin
+from trainable.datasets.thinning import TooFewDocumentsError, thin
 from trainable.errors import unknown_name
 
-__all__ = ["DATASETS", "default_cache_dir", "load_dataset"]
+__all__ = ["DATASETS", "TooFewDocumentsError", "default_cache_dir", "load_dataset"]
 
 _LOADERS: Final[Mapping[str, Callable[[TrialConfig, Path], TextDataset]]] = MappingProxyType(
     {"reuters": load_reuters, "demo": load_demo, "file": load_own_file}

@@ -11,6 +11,18 @@ from trainable.datasets.records import SplitName, TextDataset, TextSplit
 from trainable.errors import UsageError
 
 
+class TooFewDocumentsError(UsageError):
+    """A limit on training documents under which a label would have none."""
+
+    def __init__(self, limit: int, needed: int) -> None:
+        super().__init__(
+            f"setting 'max_train_docs' must be at least {needed}, so that every label "
+            f"keeps a training document, got {limit}"
+        )
+        self.needed = needed
+        """A limit that is enough."""
+
+
 def thin(dataset: TextDataset, config: TrialConfig) -> TextDataset:
     """Keep at most `max_*_docs` documents of each split, drawn by `split_seed`.
 
@@ -19,7 +31,7 @@ def thin(dataset: TextDataset, config: TrialConfig) -> TextDataset:
     their order.
 
     Raises:
-        UsageError: `max_train_docs` too small for one document of every label.
+        TooFewDocumentsError: `max_train_docs` too small for one document of every label.
     """
     limits: dict[SplitName, int | None] = {
         "train": config.max_train_docs,
@@ -44,10 +56,7 @@ def _thin_split(part: TextSplit, name: SplitName, limit: int, seed: int) -> Text
     if name == "train":
         cover = _cover(part.labels, order)
         if limit < len(cover):
-            raise UsageError(
-                f"setting 'max_train_docs' must be at least {len(cover)}, so that every label "
-                f"keeps a training document, got {limit}"
-            )
+            raise TooFewDocumentsError(limit, needed=len(cover))
         covering = set(cover)
         order = cover + [number for number in order if number not in covering]
     kept = sorted(order[:limit])

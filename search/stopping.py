@@ -20,14 +20,23 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopSwitch(Stopper):
-    """Ends the search once it is thrown, or `budget_s` seconds after it was built."""
+    """Ends the search once it is thrown, or `budget_s` seconds after its first trial began.
+
+    The start of Ray and the imports of the first worker are not the user's budget: on a busy
+    machine they took two minutes.
+    """
 
     def __init__(self, budget_s: float | None = None) -> None:
         self.status = ""
         """Why the search ends early: a status of the search; "" while it goes on."""
         self.reason = ""
-        self._deadline = None if budget_s is None else time.monotonic() + budget_s
+        self._deadline: float | None = None
         self._budget_s = budget_s
+
+    def start_clock(self) -> None:
+        """A trial runs: the budget counts from the first such call."""
+        if self._budget_s is not None and self._deadline is None:
+            self._deadline = time.monotonic() + self._budget_s
 
     def throw(self, status: str, reason: str) -> None:
         """End the search; the first reason stays."""
@@ -46,7 +55,7 @@ class StopSwitch(Stopper):
 
 
 class ActorReaper(Callback):
-    """Kills busy actors once the switch is thrown.
+    """Starts the switch's clock with the first trial, and kills busy actors once it is thrown.
 
     Tune would wait for them: 5 s and 10 s more for each that is in the middle of an epoch.
     """
@@ -60,7 +69,10 @@ class ActorReaper(Callback):
 
     def on_step_begin(self, *, trials: list[Trial], **_: Any) -> None:
         """Remember who runs: a stopped trial forgets its actor."""
-        handles = (t.temporary_state.ray_actor for t in trials if t.status == Trial.RUNNING)
+        running = [trial for trial in trials if trial.status == Trial.RUNNING]
+        if running:
+            self._switch.start_clock()
+        handles = (trial.temporary_state.ray_actor for trial in running)
         self._actors = [handle for handle in handles if handle is not None]
 
     def on_step_end(self, **_: Any) -> None:

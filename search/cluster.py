@@ -64,7 +64,8 @@ def prepare_environment(*, private: bool) -> None:
     os.environ.update(_ENVIRONMENT)
     if private:
         _share_import_path()
-    if private and "RAY_AUTH_MODE" not in os.environ:
+    # Ray reads the mode when it is imported: later it can only be confirmed
+    if private and "RAY_AUTH_MODE" not in os.environ and "ray" not in sys.modules:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     else:

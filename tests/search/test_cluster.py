@@ -1,6 +1,7 @@
 import dataclasses
 import os
 import socket
+import sys
 import threading
 
 import numpy as np
@@ -29,7 +30,10 @@ def environment(monkeypatch):
     return os.environ
 
 
-def test_a_private_instance_gets_a_token_of_its_own_and_writes_none_to_home(environment):
+def test_a_private_instance_gets_a_token_of_its_own_and_writes_none_to_home(
+    environment, monkeypatch
+):
+    monkeypatch.delitem(sys.modules, "ray", raising=False)
     prepare_environment(private=True)
     assert environment["RAY_AUTH_MODE"] == "token"
     assert len(environment["RAY_AUTH_TOKEN"]) == 64
@@ -39,6 +43,12 @@ def test_a_private_instance_gets_a_token_of_its_own_and_writes_none_to_home(envi
     before = environment["RAY_AUTH_TOKEN"]
     prepare_environment(private=True)
     assert environment["RAY_AUTH_TOKEN"] == before
+
+
+def test_a_ray_that_was_imported_before_keeps_its_mode(environment, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", sys)
+    prepare_environment(private=True)
+    assert environment["RAY_AUTH_MODE"] == "disabled"
 
 
 def test_workers_of_a_private_instance_find_our_packages(environment):

@@ -1,5 +1,6 @@
 """Whole searches on a real Ray instance, with dummy trials."""
 
+import contextlib
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from optuna.trial import TrialState
 from search.journal import read_journal
 from tests.small_search import ROOT, make_folder, run_dummies, small_spec
 from trainable.config import BEST_OBJECTIVE
+from trainable.errors import UsageError
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
 
@@ -48,6 +50,23 @@ def scratch_root(monkeypatch):
         monkeypatch.setenv("TMPDIR", root)
         monkeypatch.setattr(tempfile, "tempdir", root)
         yield Path(root)
+
+
+@contextlib.contextmanager
+def small_search_process(folder, name):
+    child = subprocess.Popen(
+        [sys.executable, ROOT / "tests" / "small_search.py", folder, name],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.communicate()
 
 
 def test_every_end_is_told_as_what_it_was(tmp_path, scratch_root):
@@ -131,14 +150,30 @@ def test_every_end_is_told_as_what_it_was(tmp_path, scratch_root):
     }
 
 
-def test_time_budget_then_more_of_the_same(tmp_path):
-    spec = small_spec(tmp_path, trials=3, epochs=3, max_concurrent=1, time_budget_s=60)
+class Clock:
+    """A clock that can be put forward."""
+
+    offset = 0.0
+
+    def monotonic(self):
+        return time.monotonic() + self.offset
+
+
+def test_time_budget_then_more_of_the_same(tmp_path, monkeypatch):
+    spec = small_spec(tmp_path, trials=3, epochs=3, max_concurrent=1, time_budget_s=5000)
+    clock = Clock()
+    monkeypatch.setattr("search.stopping.time", clock)
+
+    def pass_time(event):
+        if event["event"] == "epoch" and event["trial"] == 1:
+            clock.offset = 5000
+
     quality = {"0": 0.7, "1": 0.8, "2": 0.3}
     make_folder(spec, {"quality": quality, "acts": {"1": ["hang", 2]}})
-    run_dummies(spec)
+    run_dummies(spec, listeners=[pass_time])
     [ended] = events_of(spec, "search_ended")
     assert ended["status"] == "time_budget"
-    assert ended["reason"] == "the time budget of 60 s is spent"
+    assert ended["reason"] == "the time budget of 5000 s is spent"
     assert statuses(spec) == {0: "completed"}
     states = [trial.state for trial in load_study(spec).trials]
     assert states == [TrialState.COMPLETE, TrialState.FAIL]
@@ -165,30 +200,20 @@ def test_time_budget_then_more_of_the_same(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_search_cleanly(tmp_path, scratch_root, number):
-    spec = small_spec(tmp_path, trials=4, max_concurrent=2, cpus_per_trial=0.5)
-    make_folder(spec, {"quality": {"1": 0.9}, "acts": {"0": ["hang", 2], "1": ["hang", 3]}})
-    child = subprocess.Popen(
-        [sys.executable, ROOT / "tests" / "small_search.py", tmp_path, spec.name],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    epochs = 0
-    for line in child.stdout:
-        epochs += json.loads(line)["event"] == "epoch"
-        if epochs == 3:
-            break
-    family = psutil.Process(child.pid).children(recursive=True)
-    assert len(family) > 3
-    time.sleep(0.5)
-    sent = time.monotonic()
-    # a terminal sends Ctrl-C to the whole group; a supervisor sends SIGTERM to the process
-    (os.killpg if number == signal.SIGINT else os.kill)(child.pid, number)
-    _, errors = child.communicate(timeout=60)
-    assert child.returncode == 0, errors
-    assert errors == ""
+    spec = small_spec(tmp_path, trials=4, max_concurrent=2, cpus_per_trial=0.5, grace_period=6)
+    make_folder(spec, {"acts": {"0": ["hang", 2], "1": ["hang", 3]}})
+    with small_search_process(tmp_path, spec.name) as child:
+        # trial 0 one epoch, trial 1 two: then both hang
+        epochs = (json.loads(line) for line in child.stdout if '"epoch", ' in line)
+        assert [event["trial"] for _, event in zip(range(3), epochs, strict=False)]
+        family = psutil.Process(child.pid).children(recursive=True)
+        assert len(family) > 3
+        time.sleep(0.5)
+        sent = time.monotonic()
+        # a terminal sends Ctrl-C to the whole group; a supervisor sends SIGTERM to the process
+        (os.killpg if number == signal.SIGINT else os.kill)(child.pid, number)
+        _, errors = child.communicate(timeout=60)
+    assert (child.returncode, errors) == (0, "")
     assert time.monotonic() - sent < 30
     _, alive = psutil.wait_procs(family, timeout=5)
     assert alive == []
@@ -202,3 +227,50 @@ def test_a_signal_ends_the_search_cleanly(tmp_path, scratch_root, number):
     trials = load_study(spec).trials
     assert {trial.state for trial in trials} == {TrialState.FAIL}
     assert [trial.user_attrs["status"] for trial in trials] == ["interrupted"] * 2
+
+
+def test_a_second_signal_aborts_and_still_leaves_nothing(tmp_path, scratch_root):
+    spec = small_spec(tmp_path, trials=2, max_concurrent=1)
+    make_folder(spec, {"acts": {"0": ["hang", 2]}})
+    with small_search_process(tmp_path, spec.name) as child:
+        next(line for line in child.stdout if '"epoch", ' in line)
+        family = psutil.Process(child.pid).children(recursive=True)
+        child.send_signal(signal.SIGINT)
+        child.send_signal(signal.SIGTERM)
+        _, errors = child.communicate(timeout=60)
+    assert child.returncode != 0
+    assert "KeyboardInterrupt" in errors
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert alive == []
+    assert list(scratch_root.iterdir()) == []
+    [ended] = events_of(spec, "search_ended")
+    assert ended["status"] == "interrupted"
+
+
+def test_a_driver_killed_with_sigkill_goes_on_later(tmp_path):
+    spec = small_spec(tmp_path, trials=3, epochs=2, max_concurrent=1)
+    plan = {"quality": {"0": 0.3, "2": 0.4, "3": 0.5}}
+    make_folder(spec, {**plan, "acts": {"1": ["hang", 1]}})
+    with small_search_process(tmp_path, spec.name) as child:
+        started = (line for line in child.stdout if '"trial_started", ' in line)
+        next(started)
+        next(started)
+    assert load_study(spec).trials[1].state == TrialState.RUNNING  # nobody could tell
+
+    make_folder(spec, plan)
+    run_dummies(spec)
+    states = [trial.state.name for trial in load_study(spec).trials]
+    assert states == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert statuses(spec) == {0: "completed", 2: "completed", 3: "completed"}
+    started = {event["trial"]: event for event in events_of(spec, "trial_started")}
+    assert started[2]["params"] == started[1]["params"]
+    assert started[2]["resumes"] == 1
+    assert [event["trial"] for event in events_of(spec, "test_evaluated")] == [3]
+
+
+def test_a_trial_that_fits_nowhere_is_told(tmp_path):
+    spec = small_spec(tmp_path, cpus_per_trial=1000)
+    make_folder(spec, {})
+    with pytest.raises(UsageError, match=r"a trial takes 1000 CPU, the Ray cluster has \d+: lower"):
+        run_dummies(spec)
+    assert events_of(spec, "search_ended")[0]["status"] == "failed"

@@ -128,7 +128,7 @@ def check_disk(spec: SearchSpec) -> None:
     """
     place = _existing(Path(spec.runs_dir))
     encoder = resolve_encoder(spec.config.encoder)
-    check_max_length(encoder, spec.config.max_length)
+    check_max_length(encoder, spec.longest.max_length)
     weights = max(path.stat().st_size for path in encoder.iterdir() if path.suffix in _WEIGHTS)
     needed = weights * (spec.max_concurrent + 2) + _OWN_FILES_BYTES
     free = shutil.disk_usage(place).free
@@ -145,7 +145,7 @@ def warnings_of(spec: SearchSpec) -> list[str]:
     if not spec.rungs:
         found.append(
             f"ASHA cannot stop any trial: no rung lies before the last epoch (--grace-period "
-            f"{spec.grace_period}, --epochs {spec.config.epochs}); lower the grace period"
+            f"{spec.grace_period}, --epochs {spec.longest.epochs}); lower the grace period"
         )
     elif spec.trials <= spec.reduction_factor:
         found.append(

@@ -148,7 +148,7 @@ def _first_line(state: ProgressState) -> str:
     done = f", {len(state.ended)} of them done" if state.ended else ""
     return (
         f"search {spec.name}: loss {spec.config.loss}, {spec.trials} trials{done}, "
-        f"up to {spec.config.epochs} epochs each"
+        f"up to {spec.longest.epochs} epochs each"
     )
 
 
@@ -185,7 +185,7 @@ def _table(state: ProgressState, *, wide: bool) -> Table:
     for trial in [*state.running[:_MAX_RUNNING], *_noteworthy(state)]:
         mark = "*" if best is not None and trial.number == best.number else ""
         style = _STYLES.get(trial.status, "")
-        table.add_row(*_cells(trial, state.spec.config.epochs, mark, wide=wide), style=style)
+        table.add_row(*_cells(trial, state.spec.longest.epochs, mark, wide=wide), style=style)
     return table
 
 
@@ -222,7 +222,7 @@ def _trial_line(state: ProgressState, trial: TrialState, event: Mapping[str, Any
             return f"{head} starts again: {event['reason']}"
         case "epoch":
             return (
-                f"{head} epoch {trial.epoch}/{state.spec.config.epochs}: "
+                f"{head} epoch {trial.epoch}/{state.spec.longest.epochs}: "
                 f"{_scores(_validation(trial))}, best {_score(trial.metrics.get(BEST_OBJECTIVE))}, "
                 f"{trial.metrics.get('time/train_docs_per_s', 0.0):.0f} docs/s"
             )

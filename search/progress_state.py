@@ -133,7 +133,7 @@ def eta_s(state: ProgressState, now: float | None = None) -> float | None:
         return None
     epoch_s = sum(timed) / len(timed)
     lasted = [t.ended - t.started for t in state.ended if t.ended is not None and t.epoch > 0]
-    mean_s = sum(lasted) / len(lasted) if lasted else state.spec.config.epochs * epoch_s
+    mean_s = sum(lasted) / len(lasted) if lasted else state.spec.longest.epochs * epoch_s
     left = [_left_s(trial, state.spec, epoch_s, mean_s, now) for trial in state.running]
     to_come = max(0, state.spec.trials - len(state.ended) - len(left))
     lanes = max(1, min(state.spec.max_concurrent, len(left) + to_come))
@@ -160,6 +160,6 @@ def _left_s(
 ) -> float:
     """Of a running trial: to the average length of a trial, or, past it, to its last epoch."""
     own = trial.epoch_s or epoch_s
-    whole = (spec.config.epochs - trial.epoch) * own
+    whole = (spec.longest.epochs - trial.epoch) * own
     on_average = mean_s - (now - trial.started)
     return min(whole, on_average) if on_average > 0 and math.isfinite(on_average) else whole

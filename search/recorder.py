@@ -32,7 +32,7 @@ class Recorder(Callback):
     Args:
         events: Where to write.
         study: Opened; shared with the searcher.
-        epochs: Length of a complete trial.
+        epochs: Length of the longest trial.
         reduction_factor: Of ASHA.
         on_broken: Called once with a reason when the journal or the study cannot be written.
     """
@@ -116,9 +116,12 @@ class Recorder(Callback):
 
     def _complete(self, trial: Trial) -> None:
         result = trial.last_result
-        if result and "epoch" in result:
+        proposal = self._started.get(trial.trial_id)
+        if proposal is not None and result and "epoch" in result:
             outcome = outcome_of_result(
-                result, epochs=self._epochs, reduction_factor=self._reduction_factor
+                result,
+                epochs=proposal.epochs(self._epochs),
+                reduction_factor=self._reduction_factor,
             )
             self._end(trial, outcome)
 

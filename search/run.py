@@ -71,7 +71,7 @@ def run_search(request: RunRequest, terminal: Terminal) -> int:
         terminal.warn(warning)
     request = dataclasses.replace(request, name=spec.name)
     try:
-        data = read_data(spec.config, terminal)
+        data = read_data(spec.longest, terminal)
     except TooFewDocumentsError as error:
         if says(request, "max_train_docs"):
             raise
@@ -80,7 +80,7 @@ def run_search(request: RunRequest, terminal: Terminal) -> int:
             f"{spec.config.max_train_docs}: every label needs one"
         )
         request = dataclasses.replace(request, max_train_docs=error.needed)
-        data = read_data(resolve(request, hardware).config, terminal)
+        data = read_data(resolve(request, hardware).longest, terminal)
     spec = resolve(request, hardware, mu=data.mu)
     if "mu" in LOSS_HYPERPARAMETERS[spec.config.loss]:
         origin = "estimated from" if spec.config.mu == data.mu else "fixed; estimate from"
@@ -119,7 +119,7 @@ def resume_search(name: str, runs_dir: str, changes: dict[str, Any], terminal: T
     preflight.check_machine(spec, detect_hardware())
     with hold(folder):
         terminal.show(chosen_table(spec))
-        data = read_data(spec.config, terminal)
+        data = read_data(spec.longest, terminal)
         recorded = load_search(folder).dataset.get("encoded_fingerprint")
         if recorded not in {None, data.encoded.fingerprint}:
             raise UsageError(

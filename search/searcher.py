@@ -24,7 +24,7 @@ class StudySearcher(Searcher):
     Args:
         study: Opened.
         trial_config: From sampled params to a complete configuration (`SearchSpec.trial_config`).
-        epochs: Length of a complete trial.
+        epochs: Length of the longest trial.
         reduction_factor: Of ASHA.
         weights_dir: Where trials keep their best weights; None: nowhere.
     """
@@ -72,8 +72,13 @@ class StudySearcher(Searcher):
         """Tell the end of a trial, with the value of the epoch that it ended on."""
         if error or not result or "epoch" not in result:
             return
+        proposal = self.study.proposal(trial_id)
+        if proposal is None:
+            return
         outcome = outcome_of_result(
-            result, epochs=self._epochs, reduction_factor=self._reduction_factor
+            result,
+            epochs=proposal.epochs(self._epochs),
+            reduction_factor=self._reduction_factor,
         )
         value = float(result[BEST_OBJECTIVE])
         if outcome.status in ("completed", "stopped"):

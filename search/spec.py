@@ -30,10 +30,10 @@ NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 FIXED_IN_A_SEARCH: Final = frozenset(
     {"dataset", "data_path", "split_seed", "max_train_docs", "max_val_docs", "max_test_docs"}
     | {"text_column", "labels_column", "split_column", "label_separator"}
-    | {"encoder", "max_length", "loss", "epochs", "num_threads", "precision", "seed"}
+    | {"encoder", "loss", "num_threads", "precision", "seed"}
 )
-"""Settings that trials of one search share: data and encoder are loaded once, ASHA compares at
-equal epochs, and a loss has hyperparameters that another has not."""
+"""Settings that trials of one search share: data and encoder are loaded once, and a loss has
+hyperparameters that another has not."""
 
 _OPERATIONAL: Final = frozenset(
     {"name", "runs_dir", "preset", "trials", "time_budget_s", "cpus_per_trial", "gpus_per_trial"}
@@ -114,11 +114,22 @@ class SearchSpec:
         return Path(self.runs_dir) / self.name
 
     @property
+    def longest(self) -> TrialConfig:
+        """`config` with the most epochs and word pieces that a trial may have."""
+        ends: dict[str, int] = {}
+        for dimension in self.space.dimensions:
+            values: tuple[Any, ...] = dimension.choices or (dimension.high,)
+            if dimension.name in ("epochs", "max_length"):
+                ends[dimension.name] = max(values)
+        return self.config.replace(**ends)
+
+    @property
     def rungs(self) -> tuple[int, ...]:
         """Epochs at which ASHA may stop a trial, ascending; empty: it stops none."""
         rungs = []
         epoch = self.grace_period
-        while epoch < self.config.epochs:
+        longest = self.longest.epochs
+        while epoch < longest:
             rungs.append(epoch)
             epoch *= self.reduction_factor
         return tuple(rungs)

@@ -42,6 +42,10 @@ class Proposal:
     resumes: int | None
     """Number of the interrupted trial that this one runs again."""
 
+    def epochs(self, longest: int) -> int:
+        """Length of the complete trial: sampled, or that of all."""
+        return int(self.params.get("epochs", longest))
+
 
 class SearchStudy:
     """Ask and tell, on disk. Pickles as its address only: Tune pickles what holds it.

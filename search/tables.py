@@ -24,7 +24,7 @@ _NONE: Final = "-"
 
 def chosen_table(spec: SearchSpec) -> Table:
     """What was chosen, before the data are read."""
-    config = spec.config
+    config = spec.longest
     table = _facts(f"search {spec.name}")
     data = config.dataset if config.data_path is None else f"{config.dataset}, {config.data_path}"
     table.add_row("data", Text(data))

@@ -156,7 +156,7 @@ class _Attempt:
             from trainable.trial import FineTuneTrial as trainable  # noqa: N813
 
         spec = self.spec
-        asha = {"epochs": spec.config.epochs, "reduction_factor": spec.reduction_factor}
+        asha = {"epochs": spec.longest.epochs, "reduction_factor": spec.reduction_factor}
         searcher = StudySearcher(
             self.study, spec.trial_config, weights_dir=spec.folder / WEIGHTS_FOLDER, **asha
         )
@@ -202,8 +202,8 @@ def build_scheduler(spec: SearchSpec, study: SearchStudy) -> Any:
         time_attr="epoch",
         metric=BEST_OBJECTIVE,
         mode="max",
-        max_t=spec.config.epochs,
-        grace_period=min(spec.grace_period, spec.config.epochs),
+        max_t=spec.longest.epochs,
+        grace_period=min(spec.grace_period, spec.longest.epochs),
         reduction_factor=spec.reduction_factor,
         brackets=1,
     )

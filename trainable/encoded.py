@@ -5,6 +5,7 @@ All arrays may be read-only views (a memory map, or Ray's object store): nothing
 """
 
 import dataclasses
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,20 @@ class EncodedSplit:
         """[N] word pieces per document."""
         return np.diff(self.token_offsets)
 
+    def truncated(self, max_length: int) -> Self:
+        """At most `max_length` word pieces a document; itself where nothing is longer.
+
+        The last one ([SEP]) is kept: this is what the tokenizer gives with that limit.
+        """
+        lengths = self.lengths
+        if len(lengths) == 0 or lengths.max() <= max_length:
+            return self
+        kept = np.minimum(lengths, max_length)
+        offsets = np.concatenate([[0], np.cumsum(kept)])
+        source = np.arange(offsets[-1]) + np.repeat(self.token_offsets[:-1] - offsets[:-1], kept)
+        source[offsets[1:] - 1] = self.token_offsets[1:] - 1
+        return dataclasses.replace(self, token_ids=self.token_ids[source], token_offsets=offsets)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class EncodedDataset:
@@ -52,6 +67,15 @@ class EncodedDataset:
     def num_labels(self) -> int:
         """L."""
         return len(self.label_names)
+
+    def truncated(self, max_length: int) -> Self:
+        """All splits `truncated`; the fingerprint stays that of the longer encoding."""
+        return dataclasses.replace(
+            self,
+            train=self.train.truncated(max_length),
+            val=self.val.truncated(max_length),
+            test=self.test.truncated(max_length),
+        )
 
     def split(self, name: SplitName) -> EncodedSplit:
         """One split by its name."""

@@ -55,7 +55,7 @@ class TrainingSession:
 
     Args:
         config: the trial; `mu` may be None: it is then estimated from the training labels.
-        data: the encoded dataset; its arrays may be read-only.
+        data: encoded with at least `config.max_length`; its arrays may be read-only.
         device: where to train; None: a GPU if there is one.
         pristine: the weights of `config.encoder`, if the caller has them; None: read them.
         reuse: the model of a session that has ended, overwritten in place where it fits.
@@ -74,7 +74,7 @@ class TrainingSession:
         reuse: BertForSequenceClassification | None = None,
     ) -> None:
         self.config = config
-        self.data = data
+        self.data = data.truncated(config.max_length)
         self.device = device or pick_device()
         pristine = pristine or PristineWeights.load(config.encoder)
         _check_positions(config, pristine.config.max_position_embeddings)

@@ -150,7 +150,7 @@ def test_space_refuses_nonsense(argv, message, capsys):
         ("learnin_rate: {low: 1e-5, high: 1e-3}", "unknown setting in the space 'learnin_rate': d"),
         ("learning_rate: {low: 1e-5, hihg: 1e-3}", "unknown key of 'learning_rate' in the space"),
         ("cb_beta: [0.9, 0.99]", "space: loss 'db' has no hyperparameter 'cb_beta'"),
-        ("epochs: [3, 6]", "setting 'epochs' cannot be searched: all trials of a search share it"),
+        ("seed: [3, 6]", "setting 'seed' cannot be searched: all trials of a search share it"),
         ("- gamma", "--space SPACE: must map names to ranges, as in 'learning_rate: {low: 1e-5"),
         ("gamma: {", "--space SPACE: not valid YAML"),
     ],

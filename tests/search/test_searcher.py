@@ -16,6 +16,7 @@ from search.recorder import Recorder
 from search.searcher import StudySearcher
 from search.study import SearchStudy
 from search.tuner import build_scheduler
+from spaces import change_space
 from tests.small_search import small_spec
 from trainable.config import BEST_OBJECTIVE, TrialConfig
 
@@ -25,8 +26,10 @@ EPOCHS = 4
 class Search:
     """Plays Tune's part."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, changes=None):
         self.spec = small_spec(folder, epochs=EPOCHS)
+        if changes:
+            self.spec = self.spec.replace(space=change_space(self.spec.space, changes))
         self.spec.folder.mkdir()
         self.study = SearchStudy(self.spec.folder, name="s", space=self.spec.space, seed=0)
         self.study.open(self.spec.space.paper_point())
@@ -117,6 +120,21 @@ def test_a_completed_trial_has_the_value_of_its_best_epoch(search):
     assert (told.state, told.value) == (TrialState.COMPLETE, 0.6)
     assert told.intermediate_values == {1: 0.3, 2: 0.6, 3: 0.6, 4: 0.6}
     assert search.ends() == [(0, "completed", "all 4 epochs")]
+
+
+def test_a_trial_with_fewer_epochs_of_its_own_completes(tmp_path):
+    search = Search(tmp_path, {"epochs": [2, EPOCHS]})
+    assert search.spec.longest.epochs == EPOCHS
+    lengths = {}
+    for number in range(8):
+        trial = search.start(str(number))
+        lengths[number] = trial.config["config"]["epochs"]
+        search.step(trial, 2, 0.4, stop=True, done=True)
+    assert set(lengths.values()) == {2, EPOCHS}
+    for number, status, _ in search.ends():
+        assert status == ("completed" if lengths[number] == 2 else "stopped")
+        state = search.study.trials[number].state
+        assert state == (TrialState.COMPLETE if lengths[number] == 2 else TrialState.PRUNED)
 
 
 def test_a_stopped_trial_is_pruned_with_the_epoch_it_was_stopped_on(search):

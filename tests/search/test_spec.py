@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.spec import SPEC_NAME, SearchSpec, without_credentials
-from spaces import space_for
+from spaces import change_space, space_for
 from trainable.config import LOSS_HYPERPARAMETERS, TrialConfig
 from trainable.errors import UsageError
 
@@ -106,6 +106,16 @@ def test_without_credentials(uri, bare):
 def test_rungs(grace, factor, epochs, rungs):
     config = TrialConfig(loss="db", mu=0.9, epochs=epochs)
     assert spec(grace_period=grace, reduction_factor=factor, config=config).rungs == rungs
+
+
+def test_rungs_and_data_are_those_of_the_longest_trial():
+    searched = change_space(
+        space_for("db", mu=0.9), {"epochs": {"low": 3, "high": 9}, "max_length": [64, 128, 32]}
+    )
+    longest = spec(space=searched).longest
+    assert (longest.epochs, longest.max_length) == (9, 128)
+    assert spec(space=searched).rungs == (2, 4, 8)
+    assert spec().longest == spec().config
 
 
 def test_the_fingerprint_is_of_what_changes_the_numbers():

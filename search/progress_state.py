@@ -53,6 +53,8 @@ class ProgressState:
     spec: SearchSpec
     attempt_started: float | None = None
     """Unix seconds; None before the first event."""
+    clock_started: float | None = None
+    """Unix seconds of this attempt's first trial: from here the time budget counts."""
     trials: Mapping[int, TrialState] = dataclasses.field(default_factory=dict)
     status: str = ""
     """How the attempt ended; "" before that."""
@@ -95,7 +97,12 @@ def apply(state: ProgressState, event: Mapping[str, Any]) -> ProgressState:
                 if left.status == RUNNING:
                     trials[number] = dataclasses.replace(left, status=INTERRUPTED)
             return dataclasses.replace(
-                state, trials=trials, attempt_started=event["time"], status="", reason=""
+                state,
+                trials=trials,
+                attempt_started=event["time"],
+                clock_started=None,
+                status="",
+                reason="",
             )
         case "search_ended":
             return dataclasses.replace(state, status=event["status"], reason=event["reason"])
@@ -104,6 +111,8 @@ def apply(state: ProgressState, event: Mapping[str, Any]) -> ProgressState:
             trials[number] = TrialState(
                 number=number, params=event["params"], started=event["time"]
             )
+            if state.clock_started is None:
+                state = dataclasses.replace(state, clock_started=event["time"])
         case "epoch" if trial:
             trials[trial.number] = _after_epoch(trial, event)
         case "trial_restarted" if trial:
@@ -138,8 +147,8 @@ def eta_s(state: ProgressState, now: float | None = None) -> float | None:
     to_come = max(0, state.spec.trials - len(state.ended) - len(left))
     lanes = max(1, min(state.spec.max_concurrent, len(left) + to_come))
     eta = max([sum(left) + to_come * mean_s, *(lanes * seconds for seconds in left)]) / lanes
-    if state.spec.time_budget_s is not None:
-        eta = min(eta, max(0.0, state.spec.time_budget_s - state.elapsed_s(now)))
+    if state.spec.time_budget_s is not None and state.clock_started is not None:
+        eta = min(eta, max(0.0, state.clock_started + state.spec.time_budget_s - now))
     return eta
 
 

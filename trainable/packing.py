@@ -17,9 +17,9 @@ from torch import Tensor
 
 from trainable.encoded import EncodedSplit
 
-MAX_WASTE: Final = 1.12
-"""Padded over real area of a group's attention. Finer groups cost calls, coarser ones arithmetic;
-between 1.05 and 1.2 a step takes the same time (docs/LOG.md, 2026-11-22)."""
+MAX_WASTE: Final = 1.2
+"""Padded over real area of a group's attention. Finer groups cost calls, coarser ones arithmetic:
+between 1.02 and 1.2 the difference is noise, 1.5 is slower (docs/LOG.md, 2026-11-22)."""
 
 MASKED: Final = -30_000.0
 """Added to the scores of padding keys: their softmax underflows to 0, in bfloat16 too."""

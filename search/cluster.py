@@ -11,6 +11,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from search.hardware import detect_hardware
+from search.lock import hold, is_live
 from trainable.encoded import EncodedDataset
 from trainable.errors import UsageError, UserError, one_line
 
@@ -30,6 +32,7 @@ _LONGEST_TEMP: Final = 40
 """Characters: a socket's path, which Ray makes below it, may have 107."""
 _START_TRIES: Final = 3
 """Ray gives itself 30 s to start, which is not enough on a machine that is busy otherwise."""
+_SCRATCH_PREFIX: Final = "lts-"
 _PROBE_TIMEOUT_S: Final = 3.0
 _HTTP2_HELLO: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 _SETTINGS_FRAME: Final = 4
@@ -94,8 +97,9 @@ def ray_instance(spec: "SearchSpec", data: EncodedDataset) -> Iterator[Path]:
     prepare_environment(private=spec.address is None)
     import ray
 
-    scratch = Path(tempfile.mkdtemp(prefix="lts-", dir=_temp_root()))
-    with _handlers_restored():
+    sweep(Path(_temp_root()))
+    scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=_temp_root()))
+    with _handlers_restored(), hold(scratch):
         try:
             _start(spec, data, scratch)
             _check_room(spec, ray.cluster_resources())
@@ -104,6 +108,14 @@ def ray_instance(spec: "SearchSpec", data: EncodedDataset) -> Iterator[Path]:
             ray.shutdown()
             _kill_processes_of(scratch)
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def sweep(root: Path, *, older_than_s: float = 3600.0) -> None:
+    """Remove the scratch folders of searches that were killed."""
+    for folder in root.glob(f"{_SCRATCH_PREFIX}*"):
+        with contextlib.suppress(OSError):  # another user's, or gone meanwhile
+            if time.time() - folder.stat().st_mtime > older_than_s and not is_live(folder):
+                shutil.rmtree(folder)
 
 
 def check_speaks_grpc(address: str) -> None:

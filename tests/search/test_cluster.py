@@ -12,7 +12,9 @@ from search.cluster import (
     object_store_bytes,
     plain_arrays,
     prepare_environment,
+    sweep,
 )
+from search.lock import hold
 from tests.small_search import ROOT
 from tests.tiny import tiny_encoded
 from trainable.errors import UsageError
@@ -67,6 +69,19 @@ def test_on_a_cluster_the_users_authentication_counts(environment):
     prepare_environment(private=False)
     assert environment["RAY_AUTH_MODE"] == "token"
     assert "RAY_AUTH_TOKEN" not in environment
+
+
+def test_scratch_folders_of_killed_searches_are_swept(tmp_path):
+    dead, live, young, other = (
+        tmp_path / name for name in ("lts-dead", "lts-live", "lts-young", "else")
+    )
+    for folder in (dead, live, young, other):
+        (folder / "ray").mkdir(parents=True)
+    with hold(live):
+        for folder in (dead, live, other):
+            os.utime(folder, (0, 0))
+        sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["else", "lts-live", "lts-young"]
 
 
 def answering(reply):

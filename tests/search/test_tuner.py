@@ -247,6 +247,7 @@ def test_a_second_signal_aborts_and_still_leaves_nothing(tmp_path, scratch_root)
     assert ended["status"] == "interrupted"
 
 
+@pytest.mark.usefixtures("scratch_root")
 def test_a_driver_killed_with_sigkill_goes_on_later(tmp_path):
     spec = small_spec(tmp_path, trials=3, epochs=2, max_concurrent=1)
     plan = {"quality": {"0": 0.3, "2": 0.4, "3": 0.5}}

@@ -31,6 +31,8 @@ class TrialRecord:
     """Of the Optuna trial; 0 has the paper's values."""
     params: Mapping[str, Any]
     """What was sampled."""
+    resumes: int | None = None
+    """Number of the interrupted trial that this one runs again."""
     status: str
     """One of `search.journal.END_STATUSES` or `OPEN_STATUSES`."""
     reason: str = ""
@@ -89,8 +91,12 @@ class SearchRecord:
 
     @property
     def paper(self) -> TrialRecord | None:
-        """Trial 0: the paper's values."""
-        return next((trial for trial in self.trials if trial.number == 0), None)
+        """Trial 0, the paper's values; where it was interrupted, the trial that ran it again."""
+        found = next((trial for trial in self.trials if trial.number == 0), None)
+        for trial in self.trials:  # ascending: a rerun comes after what it reruns
+            if found is not None and trial.resumes == found.number:
+                found = trial
+        return found
 
     @property
     def epochs_spent(self) -> int:
@@ -126,6 +132,7 @@ class _Draft:
 
     params: Mapping[str, Any]
     started: float
+    resumes: int | None
     epochs: dict[int, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     status: str = ""
     reason: str = ""
@@ -150,6 +157,7 @@ def _trials(events: Sequence[Mapping[str, Any]], *, open_status: str) -> tuple[T
         TrialRecord(
             number=number,
             params=draft.params,
+            resumes=draft.resumes,
             status=draft.status or open_status,
             reason=draft.reason,
             epochs=tuple(draft.epochs[epoch] for epoch in sorted(draft.epochs)),
@@ -163,9 +171,10 @@ def _trials(events: Sequence[Mapping[str, Any]], *, open_status: str) -> tuple[T
 def _start(drafts: dict[int, _Draft], event: Mapping[str, Any]) -> None:
     """A first start, possibly in place of a trial that an earlier attempt left open."""
     number = event["trial"]
-    drafts[number] = _Draft(params=event["params"], started=event["time"])
-    if event.get("resumes") in drafts:
-        drafts[event["resumes"]].reason = f"run again as trial {number}"
+    resumes = event.get("resumes")
+    drafts[number] = _Draft(params=event["params"], started=event["time"], resumes=resumes)
+    if resumes in drafts:
+        drafts[resumes].reason = f"run again as trial {number}"
 
 
 def _add_epoch(draft: _Draft, event: Mapping[str, Any]) -> None:

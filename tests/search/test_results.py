@@ -53,6 +53,19 @@ def test_a_killed_search_is_interrupted_and_a_live_one_runs(tmp_path):
         assert (record.status, record.trials[1].status) == ("time_budget", "interrupted")
 
 
+def test_the_papers_values_run_again_after_an_interruption(tmp_path):
+    folder = tmp_path / "s"
+    write_search_folder(folder, whole=False)
+    (folder / "journal.jsonl").unlink()
+    history = [{"event": "search_started", "attempt": 1}]
+    for number, resumes in ((0, {}), (1, {}), (2, {"resumes": 0}), (3, {"resumes": 2})):
+        history.append({"event": "trial_started", "trial": number, "params": {}, **resumes})
+    append_events(folder, [{**event, "time": 1e9 + n} for n, event in enumerate(history)])
+    record = load_search(folder)
+    assert record.paper.number == 3
+    assert [trial.resumes for trial in record.trials] == [None, None, 0, 2]
+
+
 def test_a_resumed_search(folder):
     later = [
         {"event": "search_started", "attempt": 2},

@@ -13,6 +13,7 @@ from rich.text import Text
 from search.journal import JOURNAL_FILE, read_journal
 from search.progress_state import ProgressState, TrialState, apply, eta_s
 from search.spec import SearchSpec
+from search.tables import value
 from trainable.config import BEST_OBJECTIVE, OBJECTIVE
 
 _REFRESH_HZ: Final = 2
@@ -113,10 +114,7 @@ def settings(params: Mapping[str, Any]) -> str:
     'lr 0.000123 gamma 2'
     """
     return " ".join(
-        f"{_SHORT_NAMES.get(name, name)} {value:.3g}"
-        if isinstance(value, float)
-        else f"{_SHORT_NAMES.get(name, name)} {value}"
-        for name, value in params.items()
+        f"{_SHORT_NAMES.get(name, name)} {value(item)}" for name, item in params.items()
     )
 
 
@@ -133,10 +131,10 @@ def sparkline(values: Iterable[float], width: int = 10) -> str:
     return "".join(_BARS[round((value - low) / span * (len(_BARS) - 1))] for value in shown)
 
 
-def duration(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """Seconds as h:mm:ss.
 
-    >>> duration(3725)
+    >>> clock(3725)
     '1:02:05'
     """
     minutes, rest = divmod(round(seconds), 60)
@@ -155,12 +153,12 @@ def _first_line(state: ProgressState) -> str:
 def _header(state: ProgressState, now: float) -> list[str]:
     spec, best = state.spec, state.best
     eta = eta_s(state, now)
-    left = "unknown" if eta is None else f"about {duration(eta)}"
+    left = "unknown" if eta is None else f"about {clock(eta)}"
     if len(state.ended) >= spec.trials:
         left = "scoring the best trial on the test set"
     counts = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in state.counts.items())
     lines = [
-        f"{spec.name} | loss {spec.config.loss} | {duration(state.elapsed_s(now))} | to go: {left}",
+        f"{spec.name} | loss {spec.config.loss} | {clock(state.elapsed_s(now))} | to go: {left}",
         f"trials {len(state.ended)}/{spec.trials}: {counts or 'starting Ray'}",
     ]
     if best is not None:
@@ -229,7 +227,7 @@ def _trial_line(state: ProgressState, trial: TrialState, event: Mapping[str, Any
         case "trial_ended":
             reason = f" ({trial.reason})" if trial.reason else ""
             eta = eta_s(state)
-            left = "" if eta is None else f", about {duration(eta)} to go"
+            left = "" if eta is None else f", about {clock(eta)} to go"
             return (
                 f"{head} {trial.status.replace('_', ' ')}{reason}: best "
                 f"{_score(trial.metrics.get(BEST_OBJECTIVE)) or 'none'}; "

@@ -156,12 +156,16 @@ def duration(seconds: float) -> str:
 def value(item: Any) -> str:
     """A setting's value in few characters.
 
-    >>> value(0.00012345), value(None), value(2.0)
-    ('0.000123', '-', '2')
+    >>> value(0.00012345), value(None), value(2.0), value(0.9999)
+    ('0.000123', '-', '2', '0.9999')
     """
     if item is None:
         return _NONE
-    return f"{item:.3g}" if isinstance(item, float) else str(item)
+    if not isinstance(item, float):
+        return str(item)
+    short = f"{item:.3g}"
+    # cb_beta lives just below 1, and is not 1
+    return f"{item:g}" if float(short) == 1.0 else short
 
 
 def _table(title: str) -> Table:

@@ -1,5 +1,7 @@
 """Documents that cannot drift: links, the file tree, the command line, the commands shown."""
 
+import doctest
+import importlib
 import re
 import shlex
 from pathlib import Path
@@ -23,6 +25,21 @@ def test_relative_links_lead_somewhere(page):
         if not re.match(r"[a-z]+:", link) and not (page.parent / link).exists()
     ]
     assert broken == []
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        str(path.relative_to(ROOT).with_suffix("")).replace("/", ".")
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if ">>>" in path.read_text(encoding="utf-8")
+    ],
+)
+def test_examples_in_docstrings(module):
+    results = doctest.testmod(importlib.import_module(module.removesuffix(".__init__")))
+    assert results.attempted > 0
+    assert results.failed == 0
 
 
 def tree_entries() -> set[str]:

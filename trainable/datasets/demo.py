@@ -33,6 +33,8 @@ _STRAYS: Final = 0.10
 """A sentence mentions a cue of a label that the document does not have."""
 _MISLABELLED: Final = 0.03
 """A label is given as a common one: that of its family or, for a common label, of the next."""
+_FILLS: Final = 0.4
+"""A document about one label closes with a sentence that says nothing."""
 _MAX_WORDS: Final = 30
 
 
@@ -94,7 +96,7 @@ def _labels(rng: random.Random, topics: Sequence[tuple[int, int]]) -> tuple[str,
 
 def _text(rng: random.Random, topics: Sequence[tuple[int, int]]) -> str:
     sentences = [_sentence(rng, family, rank) for family, rank in topics]
-    if len(sentences) == 1:
+    if len(sentences) == 1 and rng.random() < _FILLS:
         sentences.append(_fill(rng, rng.choice(words.FILLERS)))
     if rng.random() < _STRAYS:
         stray = rng.choice(rng.choice(words.FAMILIES).topics)

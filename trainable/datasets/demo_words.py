@@ -100,24 +100,24 @@ FAMILIES: Final = (
 
 # {company}, {context}, {cue}, {place}, {change}, {period}, {number}
 SENTENCES: Final = (
-    "{company} said {context} {change} by {number} pct, pointing to {cue} in {place}",
-    "dealers in {place} tied {cue} to news that {context} {change} in {period}",
-    "{company} expects {cue} to weigh on {context} through {period}, a spokesman said",
-    "{context} {change} {number} pct in {period} after reports of {cue} at {company}",
-    "in {place}, {cue} drew attention as {context} {change} again in {period}",
-    "officials in {place} confirmed {cue} and said {context} {change} during {period}",
+    "{company} said {context} {change} {number} pct on {cue}",
+    "dealers in {place} tied {cue} to {context}, which {change} in {period}",
+    "{company} expects {cue} to weigh on {context} in {period}",
+    "{context} {change} in {period} after {cue} at {company}",
+    "{cue} drew attention in {place} as {context} {change}",
+    "officials in {place} confirmed {cue} and said {context} {change}",
 )
 
 # the cue is missing: only the context hints at the label
 VAGUE_SENTENCES: Final = (
-    "{company} said {context} {change} by {number} pct in {period}, giving no reason",
-    "observers in {place} noted that {context} {change} during {period}, without detail",
+    "{company} said {context} {change} {number} pct in {period}, giving no reason",
+    "observers in {place} noted that {context} {change} during {period}",
 )
 
 FILLERS: Final = (
-    "the statement from {place} gave no further figures",
+    "no further figures were given",
     "{company} declined to comment",
-    "a second report is due in {period}",
+    "a report is due in {period}",
     "trading in {place} was quiet",
 )
 

@@ -2,16 +2,29 @@
 
 One file per trial that may still win; what is strictly below the best is deleted, so that a search
 keeps about one model, whatever the number of its trials (DESIGN D10). Several processes may write
-at once: every file is its own trial's, and appears complete or not at all.
+at once: every file is its own trial's, and appears complete or not at all; nobody prunes while
+somebody else puts a file in place.
 """
 
+import contextlib
+import dataclasses
+import fcntl
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class KeptEpoch:
+    """Which epoch a weights file is of."""
+
+    epoch: int
+    """Counted from 1."""
+    objective: float
 
 
 def weights_path(weights_dir: Path, number: int) -> Path:
@@ -47,7 +60,7 @@ def keep_if_best(
         OSError: the folder cannot be written.
     """
     weights_dir.mkdir(parents=True, exist_ok=True)
-    if objective < max(_recorded(weights_dir).values(), default=-math.inf):
+    if objective < _best(weights_dir):
         return None
     path = weights_path(weights_dir, number)
     unfinished = path.with_suffix(".tmp")
@@ -60,15 +73,68 @@ def keep_if_best(
     }
     try:
         save_file(tensors, unfinished, metadata=metadata)
-        unfinished.replace(path)
+        with _locked(weights_dir):
+            if objective < _best(weights_dir):  # meanwhile somebody has written a better one
+                return None
+            unfinished.replace(path)
+            _prune(weights_dir)
     finally:
         unfinished.unlink(missing_ok=True)
-    prune_weights(weights_dir)
     return path
 
 
 def prune_weights(weights_dir: Path) -> None:
     """Delete the files strictly below the best, and those that cannot be read."""
+    if weights_dir.is_dir():
+        with _locked(weights_dir):
+            _prune(weights_dir)
+
+
+def kept_epoch(path: Path) -> KeptEpoch | None:
+    """Which epoch the weights in `path` are of; None: there are none, or they cannot be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            return KeptEpoch(epoch=int(metadata["epoch"]), objective=float(metadata["objective"]))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+
+
+def drop_stale(
+    weights_dir: Path, wanted: Mapping[int, KeptEpoch], *, number: int | None = None
+) -> None:
+    """Delete the files that hold anything but the wanted epoch of their trial.
+
+    Args:
+        weights_dir: need not exist.
+        wanted: by trial number.
+        number: the only trial to look at; None: all, half-written files too. Nobody may be
+            training then.
+    """
+    if not weights_dir.is_dir():
+        return
+    by_path = {weights_path(weights_dir, trial): epoch for trial, epoch in wanted.items()}
+    with _locked(weights_dir):
+        if number is None:
+            found = [*_files(weights_dir), *weights_dir.glob("trial-*.tmp")]
+        else:
+            found = [weights_path(weights_dir, number)]
+        for path in found:
+            kept = kept_epoch(path)
+            if kept is None or kept != by_path.get(path):
+                path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _locked(weights_dir: Path) -> Iterator[None]:
+    with (weights_dir / ".lock").open("a") as file:
+        # a file system without locks: the race is rare, and whoever needs a lost file trains again
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _prune(weights_dir: Path) -> None:
     recorded = _recorded(weights_dir)
     best = max(recorded.values(), default=-math.inf)
     for path, objective in recorded.items():
@@ -76,13 +142,14 @@ def prune_weights(weights_dir: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def _best(weights_dir: Path) -> float:
+    return max(_recorded(weights_dir).values(), default=-math.inf)
+
+
 def _recorded(weights_dir: Path) -> dict[Path, float]:
-    return {path: _objective(path) for path in sorted(weights_dir.glob("trial-*.safetensors"))}
+    found = {path: kept_epoch(path) for path in _files(weights_dir)}
+    return {path: kept.objective if kept else -math.inf for path, kept in found.items()}
 
 
-def _objective(path: Path) -> float:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return float(file.metadata()["objective"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        return -math.inf
+def _files(weights_dir: Path) -> list[Path]:
+    return sorted(weights_dir.glob("trial-*.safetensors"))

@@ -1,12 +1,21 @@
 """The best weights of a search: kept, replaced, pruned, never torn."""
 
+import threading
+
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 from trainable import weights
-from trainable.weights import keep_if_best, prune_weights, weights_path
+from trainable.weights import (
+    KeptEpoch,
+    drop_stale,
+    keep_if_best,
+    kept_epoch,
+    prune_weights,
+    weights_path,
+)
 
 
 def keep(folder, number, objective, value=0.0, epoch=1):
@@ -21,7 +30,7 @@ def keep(folder, number, objective, value=0.0, epoch=1):
 
 
 def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
 
 
 def test_first_weights_are_kept_with_what_they_are(tmp_path):
@@ -62,6 +71,76 @@ def test_prune_after_a_race(tmp_path, monkeypatch):
     assert len(names(tmp_path)) == 3
     prune_weights(tmp_path)
     assert names(tmp_path) == ["trial-00001.safetensors"]
+
+
+def test_prune_spares_a_file_that_was_replaced_meanwhile(tmp_path, monkeypatch):
+    """A pruner has read that trial 1 is not the best; now trial 1 puts a better file in place."""
+    real = weights._recorded
+    monkeypatch.setattr(weights, "_recorded", lambda _folder: {})
+    keep(tmp_path, 0, 0.5)
+    keep(tmp_path, 1, 0.4)
+    has_read, go_on = threading.Event(), threading.Event()
+
+    def slow(folder):
+        found = real(folder)
+        if not has_read.is_set():
+            has_read.set()
+            go_on.wait(10)
+        return found
+
+    monkeypatch.setattr(weights, "_recorded", slow)
+    pruner = threading.Thread(target=prune_weights, args=(tmp_path,))
+    trainer = threading.Thread(target=keep, args=(tmp_path, 1, 0.9))
+    pruner.start()
+    assert has_read.wait(10)
+    trainer.start()
+    trainer.join(0.3)
+    go_on.set()
+    for thread in (pruner, trainer):
+        thread.join(10)
+    assert names(tmp_path) == ["trial-00001.safetensors"]
+    assert kept_epoch(weights_path(tmp_path, 1)).objective == 0.9
+
+
+def test_what_is_written_while_a_better_one_comes_is_dropped(tmp_path, monkeypatch):
+    real = weights.save_file
+
+    def overtaken(*args, **kwargs):
+        monkeypatch.setattr(weights, "save_file", real)
+        keep(tmp_path, 2, 0.8)
+        real(*args, **kwargs)
+
+    monkeypatch.setattr(weights, "save_file", overtaken)
+    assert keep(tmp_path, 1, 0.7) is None
+    assert names(tmp_path) == ["trial-00002.safetensors"]
+
+
+def test_a_file_says_its_epoch(tmp_path):
+    path = keep(tmp_path, 1, 0.1 + 0.2, epoch=7)
+    assert kept_epoch(path) == KeptEpoch(epoch=7, objective=0.1 + 0.2)
+    assert kept_epoch(tmp_path / "absent") is None
+    path.write_bytes(path.read_bytes()[:-4])
+    assert kept_epoch(path) is None
+
+
+def test_files_that_are_not_what_is_wanted_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "_recorded", lambda _folder: {})
+    for number in range(4):
+        keep(tmp_path, number, 0.5, epoch=2)
+    weights_path(tmp_path, 4).write_bytes(b"torn")
+    (tmp_path / "trial-00005.tmp").write_bytes(b"half")
+    right = KeptEpoch(epoch=2, objective=0.5)
+    wanted = {
+        0: right,
+        1: KeptEpoch(epoch=3, objective=0.5),
+        2: KeptEpoch(epoch=2, objective=0.4),
+        4: right,
+    }
+    drop_stale(tmp_path, wanted, number=1)
+    assert len(names(tmp_path)) == 5
+    drop_stale(tmp_path, wanted)
+    assert names(tmp_path) == ["trial-00000.safetensors"]
+    drop_stale(tmp_path / "absent", wanted)
 
 
 def test_damaged_files_never_win(tmp_path):

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 _POLL_S: Final = 0.5
 
-Evaluate = Callable[[Mapping[str, Any], EncodedDataset, str, float], dict[str, Any]]
-"""(config, data, weights file, threshold) -> report; `search.winner.evaluate_on_test`."""
+Evaluate = Callable[[Mapping[str, Any], EncodedDataset, str | None, float, int], dict[str, Any]]
+"""(config, data, weights file, threshold, epoch) -> report; `search.winner.evaluate_on_test`."""
 
 
 def test_is_due(folder: Path) -> bool:
@@ -37,32 +37,53 @@ def score_winner(
     """Score the winner on the test set, unless that was done; needs a running Ray instance.
 
     Returns:
-        "", or in a few words why there are no test scores.
+        "", or in a few words why there are no test scores, or how they came about.
     """
-    from trainable.weights import weights_path
-
     winner = choose_winner(read_journal(spec.folder / JOURNAL_FILE))
     if winner is None:
         return "no trial finished an epoch"
     if _is_scored(spec.folder, winner):
         return ""
-    weights = weights_path(spec.folder / WEIGHTS_FOLDER, winner.number)
-    if not weights.exists():
-        return f"no test scores: the weights of trial {winner.number} are missing ({weights})"
+    weights = find_weights(spec.folder, winner)
     try:
         report = _run_remotely(spec, winner, data, weights, evaluate, switch)
     except Exception as error:  # noqa: BLE001  whatever fails there, the search is done
-        return f"no test scores: {outcome_of_error(str(error)).reason}"
-    if report is not None:
-        _save_report(spec.folder, events, winner, report)
-    return ""
+        why = outcome_of_error(str(error)).reason
+        return f"no test scores: {why if weights else f'{_lost(winner)}, and then: {why}'}"
+    if report is None:
+        return ""
+    _save_report(spec.folder, events, winner, report)
+    return "" if weights else _retrained(winner, report)
+
+
+def find_weights(folder: Path, winner: Winner) -> Path | None:
+    """The weights of the winner's best epoch; None where they were lost, or are of another."""
+    from trainable.weights import KeptEpoch, kept_epoch, weights_path
+
+    path = weights_path(folder / WEIGHTS_FOLDER, winner.number)
+    wanted = KeptEpoch(epoch=winner.epoch, objective=winner.objective)
+    return path if kept_epoch(path) == wanted else None
+
+
+def _lost(winner: Winner) -> str:
+    return (
+        f"the weights of trial {winner.number} after epoch {winner.epoch} were lost: "
+        "it was trained again"
+    )
+
+
+def _retrained(winner: Winner, report: Mapping[str, Any]) -> str:
+    got = report.get("retrained_objective", winner.objective)
+    if got == winner.objective:
+        return _lost(winner)
+    return f"{_lost(winner)}, to {got:.4f} instead of {winner.objective:.4f} on validation"
 
 
 def _run_remotely(
     spec: SearchSpec,
     winner: Winner,
     data: EncodedDataset,
-    weights: Path,
+    weights: Path | None,
     evaluate: Evaluate,
     switch: "StopSwitch",
 ) -> dict[str, Any] | None:
@@ -73,7 +94,8 @@ def _run_remotely(
         num_cpus=spec.cpus_per_trial, num_gpus=spec.gpus_per_trial, max_retries=1
     )
     config = spec.trial_config(winner.params).to_mapping()
-    future = task.remote(config, data, str(weights), winner.threshold)
+    file = None if weights is None else str(weights)
+    future = task.remote(config, data, file, winner.threshold, winner.epoch)
     while not ray.wait([future], timeout=_POLL_S)[0]:
         if switch.status == "interrupted":
             ray.cancel(future, force=True)

@@ -17,6 +17,7 @@ from search.events import EventLog
 from search.journal import finite_metrics
 from search.outcome import Outcome, outcome_of_error, outcome_of_result
 from search.study import Proposal, SearchStudy
+from search.winner import drop_stale_weights
 from trainable.errors import one_line
 
 _TUNE_KEYS = frozenset(
@@ -34,6 +35,7 @@ class Recorder(Callback):
         study: Opened; shared with the searcher.
         epochs: Length of the longest trial.
         reduction_factor: Of ASHA.
+        folder: Of the search: after an error, weights that no longer count are deleted there.
         on_broken: Called once with a reason when the journal or the study cannot be written.
     """
 
@@ -44,12 +46,14 @@ class Recorder(Callback):
         *,
         epochs: int,
         reduction_factor: int,
+        folder: Path,
         on_broken: Callable[[str], None],
     ) -> None:
         self._events = events
         self._study = study
         self._epochs = epochs
         self._reduction_factor = reduction_factor
+        self._folder = folder
         self._on_broken = on_broken
         self._started: dict[str, Proposal] = {}
         self._ended: set[str] = set()
@@ -130,12 +134,16 @@ class Recorder(Callback):
         if proposal is not None:
             reason = _error_of(trial).reason
             self._events.emit("trial_restarted", trial=proposal.number, reason=reason)
+            drop_stale_weights(self._folder, number=proposal.number)
 
     def _error(self, trial: Trial) -> None:
         outcome = _error_of(trial)
         self._start(trial)  # a trial whose worker never came up is told too
         self._study.finish(trial.trial_id, outcome)
         self._end(trial, outcome)
+        proposal = self._started.get(trial.trial_id)
+        if proposal is not None:  # its worker may have died between the weights and the result
+            drop_stale_weights(self._folder, number=proposal.number)
 
     def _end(self, trial: Trial, outcome: Outcome) -> None:
         proposal = self._started.get(trial.trial_id)

@@ -18,7 +18,7 @@ from search.journal import JOURNAL_FILE, Journal, read_journal
 from search.outcome import outcome_of_error
 from search.spec import SearchSpec
 from search.study import SearchStudy
-from search.winner import WEIGHTS_FOLDER, evaluate_on_test
+from search.winner import WEIGHTS_FOLDER, drop_stale_weights, evaluate_on_test
 from trainable.config import BEST_OBJECTIVE
 from trainable.encoded import EncodedDataset
 
@@ -88,6 +88,7 @@ class _Attempt:
         study.open(spec.space.paper_point())
         attempt = cls(spec, study, EventLog(journal, listeners))
         attempt.complete_journal()
+        drop_stale_weights(spec.folder)
         return attempt
 
     @property
@@ -161,7 +162,11 @@ class _Attempt:
             self.study, spec.trial_config, weights_dir=spec.folder / WEIGHTS_FOLDER, **asha
         )
         recorder = Recorder(
-            self.events, self.study, on_broken=lambda why: switch.throw("failed", why), **asha
+            self.events,
+            self.study,
+            folder=spec.folder,
+            on_broken=lambda why: switch.throw("failed", why),
+            **asha,
         )
         tuner = tune.Tuner(
             tune.with_resources(

@@ -1,11 +1,18 @@
-"""The chosen trial, and the one look at the test set (DESIGN D8). Needs no Ray."""
+"""The chosen trial, and the one look at the test set (DESIGN D8). Needs no Ray.
 
+The journal is the truth about the trials (DESIGN D16); weights files only save work. A worker
+writes them before its epoch is in the journal, so that one that dies may leave files of epochs
+that never counted: these go, since they would keep better ones out.
+"""
+
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from trainable.config import BEST_OBJECTIVE, TrialConfig
+from search.journal import JOURNAL_FILE, read_journal
+from trainable.config import BEST_OBJECTIVE, OBJECTIVE, TrialConfig
 from trainable.encoded import EncodedDataset
 
 TEST_REPORT_FILE: Final = "test_report.json"
@@ -30,17 +37,9 @@ def choose_winner(events: Iterable[Mapping[str, Any]]) -> Winner | None:
     Returns:
         None if no trial of the journal finished an epoch.
     """
-    params: dict[int, Mapping[str, Any]] = {}
-    last: dict[int, Mapping[str, Any]] = {}
-    for event in events:
-        match event["event"]:
-            case "trial_started":
-                params[event["trial"]] = event["params"]
-            case "epoch":
-                last[event["trial"]] = event["metrics"]
-            case "trial_restarted":
-                last.pop(event["trial"], None)
-    scored = {number: row for number, row in last.items() if row.get("best/epoch")}
+    events = list(events)
+    params = {e["trial"]: e["params"] for e in events if e["event"] == "trial_started"}
+    scored = _last_rows(events)
     if not scored:
         return None
     number = max(scored, key=lambda n: (scored[n][BEST_OBJECTIVE], -n))
@@ -54,19 +53,44 @@ def choose_winner(events: Iterable[Mapping[str, Any]]) -> Winner | None:
     )
 
 
+def drop_stale_weights(folder: Path, *, number: int | None = None) -> None:
+    """Delete the weights in a search folder that are not of their trial's best epoch.
+
+    Args:
+        folder: Of the search.
+        number: The only trial to look at; None: all, while nobody trains.
+    """
+    from trainable.weights import KeptEpoch, drop_stale
+
+    rows = _last_rows(read_journal(folder / JOURNAL_FILE))
+    wanted = {
+        trial: KeptEpoch(epoch=int(row["best/epoch"]), objective=row[BEST_OBJECTIVE])
+        for trial, row in rows.items()
+    }
+    with contextlib.suppress(OSError):  # what stays is looked at again before it is scored
+        drop_stale(folder / WEIGHTS_FOLDER, wanted, number=number)
+
+
 def evaluate_on_test(
-    config: Mapping[str, Any], data: EncodedDataset, weights: str, threshold: float
+    config: Mapping[str, Any],
+    data: EncodedDataset,
+    weights: str | None,
+    threshold: float,
+    epoch: int,
 ) -> dict[str, Any]:
-    """Score the test split with kept weights.
+    """Score the test split with kept weights, or train them again.
 
     Args:
         config: `TrialConfig.to_mapping()` of the winner.
         data: As in the search.
-        weights: File of the winner's best epoch.
+        weights: File of the winner's best epoch; None: it is lost, and trained again.
         threshold: Chosen on validation at that epoch.
+        epoch: That epoch, counted from 1.
 
     Returns:
-        `trainable.evaluation.evaluation_report`.
+        `trainable.evaluation.evaluation_report`; with `retrained_objective`, the validation
+        micro-F1 that came out, where it was trained again: the same as in the search on the same
+        device. The threshold is then that of the new training.
     """
     from safetensors.torch import load_file
 
@@ -74,5 +98,25 @@ def evaluate_on_test(
     from trainable.loop import TrainingSession
 
     session = TrainingSession(TrialConfig.from_mapping(config), data)
-    session.model.load_state_dict(load_file(Path(weights)))
-    return evaluation_report(session.probabilities("test"), threshold=threshold, data=data)
+    again: dict[str, Any] = {}
+    if weights is None:
+        for _ in range(epoch):
+            metrics = session.run_epoch()
+        threshold = metrics["val/threshold"]
+        again = {"retrained_objective": metrics[OBJECTIVE]}
+    else:
+        session.model.load_state_dict(load_file(Path(weights)))
+    report = evaluation_report(session.probabilities("test"), threshold=threshold, data=data)
+    return {**report, **again}
+
+
+def _last_rows(events: Iterable[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:
+    """The last metrics of every trial that has a best epoch."""
+    last: dict[int, Mapping[str, Any]] = {}
+    for event in events:
+        match event["event"]:
+            case "epoch":
+                last[event["trial"]] = event["metrics"]
+            case "trial_restarted":
+                last.pop(event["trial"], None)
+    return {number: row for number, row in last.items() if row.get("best/epoch")}

@@ -14,7 +14,9 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 from ray.tune import Trainable
+from safetensors.numpy import save_file
 
 
 class DummyTrial(Trainable):
@@ -36,8 +38,7 @@ class DummyTrial(Trainable):
                 return ended
         value = self._quality * (1 - 0.5**self._epoch)
         self._best = (value, self._epoch)
-        (self._folder / "weights").mkdir(exist_ok=True)
-        (self._folder / "weights" / f"trial-{self._number:05d}.safetensors").touch()
+        self._write_weights(value)
         return {
             **self._best_metrics(),
             "epoch": self._epoch,
@@ -51,6 +52,16 @@ class DummyTrial(Trainable):
             "end_status": "",
             "end_reason": "",
         }
+
+    def _write_weights(self, value):
+        """As the contract of the weights folder has them, with no model in them."""
+        folder = self._folder / "weights"
+        folder.mkdir(exist_ok=True)
+        save_file(
+            {"nothing": np.zeros(1, np.float32)},
+            folder / f"trial-{self._number:05d}.safetensors",
+            metadata={"objective": repr(value), "epoch": str(self._epoch), "threshold": "0.4"},
+        )
 
     def _start(self, config):
         self._number = config["number"]
@@ -85,9 +96,10 @@ class DummyTrial(Trainable):
         return {"best/val/micro_f1": value, "best/epoch": epoch, "best/threshold": 0.4}
 
 
-def dummy_report(config, data, weights, threshold):
+def dummy_report(config, data, weights, threshold, epoch):
     """In place of `search.winner.evaluate_on_test`."""
-    assert Path(weights).exists()
+    assert weights is None or Path(weights).exists()
+    assert epoch >= 1
     return {
         "split": "test",
         "threshold": threshold,

@@ -6,6 +6,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+import torch
 from optuna.trial import TrialState
 from ray import cloudpickle
 from ray.tune.experiment import Trial
@@ -19,6 +20,7 @@ from search.tuner import build_scheduler
 from spaces import change_space
 from tests.small_search import small_spec
 from trainable.config import BEST_OBJECTIVE, TrialConfig
+from trainable.weights import keep_if_best
 
 EPOCHS = 4
 
@@ -39,7 +41,13 @@ class Search:
             self.study, self.spec.trial_config, weights_dir=self.spec.folder / "weights", **asha
         )
         self.events = EventLog(Journal(self.spec.folder / "journal.jsonl"), [self.heard.append])
-        self.recorder = Recorder(self.events, self.study, on_broken=self.broken.append, **asha)
+        self.recorder = Recorder(
+            self.events,
+            self.study,
+            folder=self.spec.folder,
+            on_broken=self.broken.append,
+            **asha,
+        )
 
     def start(self, ray_id, tmp_error=None):
         config = self.searcher.suggest(ray_id)
@@ -203,6 +211,41 @@ def test_a_restart_is_told_and_its_epochs_are_not_reported_twice(search, tmp_pat
         "trial_ended",
     ]
     assert search.study.trials[0].state == TrialState.COMPLETE
+
+
+def keep_weights(search, number, epoch, objective):
+    return keep_if_best(
+        search.spec.folder / "weights",
+        number,
+        objective=objective,
+        epoch=epoch,
+        threshold=0.5,
+        state={"w": torch.zeros(1)},
+    )
+
+
+def test_weights_that_a_restart_undid_go(search, tmp_path):
+    error = tmp_path / "error.txt"
+    error.write_text("Failure # 1 (occurred at x)\nThe actor died unexpectedly\n")
+    undone, other = search.start("a", str(error)), search.start("b")
+    search.step(undone, 1, 0.3)
+    search.step(other, 1, 0.3)
+    files = [keep_weights(search, number, 1, 0.3) for number in (0, 1)]
+    search.recorder.on_trial_recover(iteration=1, trials=[undone, other], trial=undone)
+    assert [file.exists() for file in files] == [False, True]
+    assert keep_weights(search, 1, 2, 0.31)
+
+
+def test_weights_of_an_epoch_that_never_counted_go_when_the_trial_fails(search, tmp_path):
+    trials = [search.start("a"), search.start("b")]
+    for trial in trials:
+        search.step(trial, 1, 0.3)
+    files = [keep_weights(search, 0, 1, 0.3), keep_weights(search, 1, 1, 0.3)]
+    search.fail(trials[0], "The actor died unexpectedly", tmp_path)
+    assert [file.exists() for file in files] == [True, True]
+    keep_weights(search, 1, 2, 0.4)  # its worker dies before it can report epoch 2
+    search.fail(trials[1], "The actor died unexpectedly", tmp_path)
+    assert not files[1].exists()
 
 
 def test_the_metrics_are_the_trials_own(search):

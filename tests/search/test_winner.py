@@ -1,11 +1,14 @@
 import json
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from search.events import EventLog
+from search.final_test import find_weights
 from search.final_test import test_is_due as is_due
-from search.journal import Journal
-from search.winner import choose_winner, evaluate_on_test
+from search.journal import Journal, read_journal
+from search.winner import choose_winner, drop_stale_weights, evaluate_on_test
 from tests.tiny import tiny_encoded, tiny_encoder
 from trainable.config import TrialConfig
 from trainable.loop import TrainingSession
@@ -70,6 +73,44 @@ def test_the_test_set_is_opened_once_for_the_same_winner(tmp_path):
     assert is_due(tmp_path)
 
 
+def keep(folder, number, objective, best_epoch):
+    return keep_if_best(
+        folder / "weights",
+        number,
+        objective=objective,
+        epoch=best_epoch,
+        threshold=0.3,
+        state={"w": torch.zeros(1)},
+    )
+
+
+def emit(folder, *rows):
+    events = EventLog(Journal(folder / "journal.jsonl"))
+    for row in rows:
+        events.emit(row.pop("event"), **row)
+
+
+def test_only_the_weights_of_the_winning_epoch_are_the_winners(tmp_path):
+    emit(tmp_path, started(4), epoch(4, 1, 0.5, 1), epoch(4, 2, 0.6, 2))
+    winner = choose_winner(read_journal(tmp_path / "journal.jsonl"))
+    assert find_weights(tmp_path, winner) is None
+    assert keep(tmp_path, 4, 0.6, 1)
+    assert find_weights(tmp_path, winner) is None
+    path = keep(tmp_path, 4, 0.6, 2)
+    assert find_weights(tmp_path, winner) == path
+    assert keep(tmp_path, 4, 0.7, 2)
+    assert find_weights(tmp_path, winner) is None
+
+
+def test_weights_that_the_journal_does_not_know_go(tmp_path):
+    emit(tmp_path, started(0), started(1), epoch(0, 1, 0.5, 1), epoch(1, 1, 0.5, 1))
+    known = keep(tmp_path, 0, 0.5, 1)
+    keep(tmp_path, 1, 0.5, 2)  # killed before epoch 2 was in the journal
+    keep(tmp_path, 2, 0.5, 1)
+    drop_stale_weights(tmp_path)
+    assert list((tmp_path / "weights").glob("trial-*")) == [known]
+
+
 def test_the_kept_weights_give_the_scores_of_their_epoch(tmp_path):
     """The report on test equals that of the session which wrote the weights."""
     data = tiny_encoded()
@@ -92,7 +133,29 @@ def test_the_kept_weights_give_the_scores_of_their_epoch(tmp_path):
         threshold=session.best.threshold,
         state=session.model.state_dict(),
     )
-    report = evaluate_on_test(config.to_mapping(), data, str(path), session.best.threshold)
+    best = session.best
+    report = evaluate_on_test(config.to_mapping(), data, str(path), best.threshold, best.epoch)
     assert report["num_docs"] == 20
     assert report["micro_f1"] == pytest.approx(wanted["test/micro_f1"], abs=1e-9)
     assert report["macro_f1"] == pytest.approx(wanted["test/macro_f1"], abs=1e-9)
+
+
+def test_lost_weights_are_trained_again_to_the_same_scores(tmp_path):
+    data = tiny_encoded()
+    config = TrialConfig(
+        encoder=str(tiny_encoder(tmp_path / "encoder")),
+        loss="bce",
+        epochs=4,
+        max_length=32,
+        learning_rate=3e-3,
+    )
+    session = TrainingSession(config, data)
+    session.run_epoch()
+    objective = session.run_epoch()["val/micro_f1"]
+    path = tmp_path / "w.safetensors"
+    save_file(dict(session.model.state_dict()), path)
+    threshold = session.best.threshold
+    kept = evaluate_on_test(config.to_mapping(), data, str(path), threshold, 2)
+    again = evaluate_on_test(config.to_mapping(), data, None, threshold, 2)
+    assert again.pop("retrained_objective") == objective
+    assert again == kept

@@ -15,13 +15,18 @@ unix seconds, `trial` is the number in the Optuna study):
 A trial that started and has no `trial_ended` was interrupted (or still runs).
 """
 
+import contextlib
+import errno
 import json
 import math
 import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
+
+from trainable.errors import UsageError
 
 END_STATUSES: Final = ("completed", "stopped", "diverged", "out_of_memory", "failed")
 """How a trial ends; `stopped` is by ASHA."""
@@ -29,15 +34,31 @@ END_STATUSES: Final = ("completed", "stopped", "diverged", "out_of_memory", "fai
 SEARCH_STATUSES: Final = ("completed", "interrupted", "time_budget", "failed")
 """How a search ends."""
 
+_FIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "trial_started": ("trial", "params"),
+        "trial_restarted": ("trial",),
+        "epoch": ("trial", "epoch", "metrics"),
+        "trial_ended": ("trial", "status"),
+        "search_ended": ("status",),
+    }
+)
+"""What readers count on."""
+
 JOURNAL_FILE: Final = "journal.jsonl"
 """Its name in the folder of a search."""
 
 
 class Journal:
-    """Appends events to `path`; the only writer of that file."""
+    """Appends events to `path`; the only writer of that file.
+
+    After a write that failed only `search_ended` is taken: an event whose predecessor is missing
+    would make the journal unreadable.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._failure: OSError | None = None
         _cut_torn_line(path)
 
     def append(self, event: str, **fields: Any) -> dict[str, Any]:
@@ -45,24 +66,52 @@ class Journal:
 
         Raises:
             ValueError: a field holds NaN or an infinity (JSON has neither).
-            OSError: the disk is full or the folder is gone.
+            OSError: the disk is full or the folder is gone, now or earlier.
         """
+        if self._failure is not None and event != "search_ended":
+            raise self._failure
         record = {"event": event, "time": time.time(), **fields}
         line = json.dumps(record, allow_nan=False) + "\n"
-        # one write on a fresh descriptor: lines never interleave, nothing is held open
-        with self.path.open("ab") as file:
-            file.write(line.encode())
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            _append(self.path, line.encode())
+        except OSError as error:
+            self._failure = error
+            raise
         return record
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
-    """All whole events of a journal in order; none if the file is absent."""
+    """All whole events of a journal in order; none if the file is absent.
+
+    Raises:
+        UsageError: a whole line is no event of a search, or tells of a trial that never started.
+    """
     if not path.exists():
         return []
     lines = path.read_bytes().split(b"\n")
-    return [json.loads(line) for line in lines[:-1] if line.strip()]
+    events: list[dict[str, Any]] = []
+    started: set[Any] = set()
+    for number, line in enumerate(lines[:-1], 1):
+        if line.strip():
+            events.append(_event(line, started, f"{path} line {number}"))
+    return events
+
+
+def _event(line: bytes, started: set[Any], where: str) -> dict[str, Any]:
+    """One event, checked; its trial joins `started`."""
+    try:
+        event = json.loads(line)
+        kind = event["event"]
+        missing = [key for key in ("time", *_FIELDS.get(kind, ())) if key not in event]
+        if kind == "trial_started":
+            started.add(event["trial"])
+        strange = "trial" in _FIELDS.get(kind, ()) and event["trial"] not in started
+    except (ValueError, KeyError, TypeError):
+        missing, strange = ["event"], False
+    if missing or strange:
+        what = "tells of a trial that never started" if strange else "is damaged"
+        raise UsageError(f"{where} {what}: restore the file, or take that line out")
+    return dict(event)
 
 
 def finite_metrics(result: Mapping[str, Any]) -> dict[str, float]:
@@ -72,6 +121,20 @@ def finite_metrics(result: Mapping[str, Any]) -> dict[str, float]:
         for key, value in result.items()
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     }
+
+
+def _append(path: Path, line: bytes) -> None:
+    """One unbuffered write on a fresh descriptor: lines never interleave, nothing is held open."""
+    with path.open("ab", buffering=0) as file:
+        end = file.tell()
+        try:
+            if file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(file.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):
+                file.truncate(end)  # half a line would spoil the next one
+            raise
 
 
 def _cut_torn_line(path: Path) -> None:

@@ -1,3 +1,4 @@
+import errno
 import json
 import time
 
@@ -11,12 +12,13 @@ def test_events_come_back_in_order_with_their_time(tmp_path):
     before = time.time()
     journal = Journal(path)
     first = journal.append("search_started", attempt=1)
+    journal.append("trial_started", trial=0, params={})
     journal.append("epoch", trial=0, epoch=1, metrics={"val/micro_f1": 0.5})
     events = read_journal(path)
-    assert [event["event"] for event in events] == ["search_started", "epoch"]
+    assert [event["event"] for event in events] == ["search_started", "trial_started", "epoch"]
     assert events[0] == first
-    assert before <= events[0]["time"] <= events[1]["time"] <= time.time()
-    assert events[1]["metrics"] == {"val/micro_f1": 0.5}
+    assert before <= events[0]["time"] <= events[2]["time"] <= time.time()
+    assert events[2]["metrics"] == {"val/micro_f1": 0.5}
 
 
 def test_no_file_is_an_empty_journal(tmp_path):
@@ -46,7 +48,7 @@ def test_every_line_is_json_and_on_the_disk_at_once(tmp_path):
 
 def test_a_line_break_in_a_reason_stays_one_line(tmp_path):
     path = tmp_path / "journal.jsonl"
-    Journal(path).append("trial_ended", trial=0, status="failed", reason="a\nb")
+    Journal(path).append("search_ended", status="failed", reason="a\nb")
     assert read_journal(path)[0]["reason"] == "a\nb"
 
 
@@ -55,3 +57,22 @@ def test_nan_is_refused_and_finite_metrics_drops_it(tmp_path):
         Journal(tmp_path / "journal.jsonl").append("epoch", metrics={"train/loss": float("nan")})
     result = {"train/loss": float("nan"), "epoch": 1, "done": True, "end_status": "", "x": 0.5}
     assert finite_metrics(result) == {"epoch": 1, "x": 0.5}
+
+
+def test_a_disk_that_is_full_for_a_moment_leaves_no_gap(tmp_path, monkeypatch):
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    journal.append("search_started", attempt=1)
+    with monkeypatch.context() as patch:
+
+        def full(_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        patch.setattr("search.journal.os.fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            journal.append("trial_started", trial=0, params={})
+    assert path.read_bytes().count(b"\n") == 1
+    with pytest.raises(OSError, match="No space left"):  # there is room again: too late
+        journal.append("epoch", trial=0, epoch=1, metrics={})
+    journal.append("search_ended", status="failed", reason="")
+    assert [event["event"] for event in read_journal(path)] == ["search_started", "search_ended"]

@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 import threading
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from search.cluster_check import check_cluster
 from search.hardware import detect_hardware
 from search.lock import hold, is_live
 from trainable.encoded import EncodedDataset
@@ -33,9 +33,6 @@ _LONGEST_TEMP: Final = 40
 _START_TRIES: Final = 3
 """Ray gives itself 30 s to start, which is not enough on a machine that is busy otherwise."""
 _SCRATCH_PREFIX: Final = "lts-"
-_PROBE_TIMEOUT_S: Final = 3.0
-_HTTP2_HELLO: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
-_SETTINGS_FRAME: Final = 4
 
 _ENVIRONMENT: Final = {
     # silence: Tune's boxes and tables, its loggers, its printed tracebacks; no usage statistics
@@ -90,10 +87,7 @@ def ray_instance(spec: "SearchSpec", data: EncodedDataset) -> Iterator[Path]:
         UsageError: the cluster does not answer, or has no room for a single trial.
     """
     if spec.address is not None:
-        from search.preflight import check_cluster
-
         check_cluster(spec.address)
-        check_speaks_grpc(spec.address)
     prepare_environment(private=spec.address is None)
     import ray
 
@@ -116,29 +110,6 @@ def sweep(root: Path, *, older_than_s: float = 3600.0) -> None:
         with contextlib.suppress(OSError):  # another user's, or gone meanwhile
             if time.time() - folder.stat().st_mtime > older_than_s and not is_live(folder):
                 shutil.rmtree(folder)
-
-
-def check_speaks_grpc(address: str) -> None:
-    """Something that is no Ray head would keep `ray.init` waiting for more than a minute.
-
-    Raises:
-        UsageError: what listens there is no gRPC server.
-    """
-    host, _, port = address.rpartition(":")
-    if not port.isdigit() or os.environ.get("RAY_USE_TLS") == "1":
-        return
-    try:
-        where = (host.strip("[]"), int(port))
-        with socket.create_connection(where, _PROBE_TIMEOUT_S) as connection:
-            connection.sendall(_HTTP2_HELLO)
-            reply = connection.recv(9)
-    except OSError:
-        reply = b""
-    if len(reply) < 4 or reply[3] != _SETTINGS_FRAME:
-        raise UsageError(
-            f"what listens at {address} is no Ray cluster: give the HOST:PORT that "
-            "`ray start --head` printed, or leave --address out"
-        )
 
 
 def object_store_bytes(data: EncodedDataset, shm_free: int) -> int:

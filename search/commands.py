@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -87,9 +86,10 @@ def export(options: argparse.Namespace, terminal: Terminal) -> int:
     from search.export import retrain_command, write_best
     from search.preflight import find_search
     from search.results import load_search
+    from trainable.paths import expand
 
-    folder = find_search(options.name, Path(options.runs_dir).expanduser().absolute())
-    path = Path(options.output).expanduser()
+    folder = find_search(options.name, expand(options.runs_dir, "--runs-dir").absolute())
+    path = expand(options.output, "--output")
     write_best(load_search(folder), path)
     terminal.say(f"wrote    {path}")
     terminal.say(f"retrain  {retrain_command(path)}")

@@ -1,5 +1,6 @@
 """From a search folder to best.yaml: everything that is needed to train the chosen model again."""
 
+import errno
 import shlex
 from pathlib import Path
 from typing import Any, Final
@@ -40,10 +41,12 @@ def write_best(record: SearchRecord, path: Path) -> BestConfig:
     """Write the best configuration to `path`.
 
     Raises:
-        UserError: there is nothing to export, or `path` cannot be written.
+        UserError: there is nothing to export, or `path` cannot be written or is a folder.
     """
     best = best_config(record)
     try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder; name a file")
         best.save(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None

@@ -29,7 +29,7 @@ def read_yaml(path: Path, kind: str, version: int) -> dict[str, Any]:
         raise UsageError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read ({_reason(error)})") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
         raise UsageError(f"{path}: not valid YAML ({error})") from None
     if not isinstance(values, dict) or values.get("format") != kind:
         raise UsageError(f"{path}: must begin with 'format: {kind}'")

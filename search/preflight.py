@@ -4,11 +4,13 @@ import contextlib
 import errno
 import os
 import shutil
-import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from search.cluster_check import check_cluster
 from search.hardware import Hardware
+from search.lock import hold
 from search.presets import most_concurrent
 from search.spec import SPEC_NAME, SearchSpec
 from search.tracking import check_tracking
@@ -16,8 +18,6 @@ from trainable.datasets import DATASETS
 from trainable.encoders import check_max_length, resolve_encoder
 from trainable.errors import UsageError, unknown_name
 
-CONNECT_TIMEOUT_S: Final = 8.0
-_CURRENT_CLUSTER: Final = Path("/tmp/ray/ray_current_cluster")
 _WEIGHTS: Final = (".safetensors", ".bin")
 _OWN_FILES_BYTES: Final = 200 * 2**20
 """Study, journal, plots and MLflow store of one search, generously."""
@@ -32,8 +32,8 @@ def check_spec(spec: SearchSpec, hardware: Hardware) -> list[str]:
     Raises:
         UsageError: the search cannot run as asked.
     """
-    check_new(spec)
     check_folder(Path(spec.runs_dir))
+    check_new(spec)
     check_machine(spec, hardware)
     check_disk(spec)
     return warnings_of(spec)
@@ -43,7 +43,9 @@ def check_new(spec: SearchSpec) -> None:
     """The dataset has a known name, and the search a new one."""
     if spec.config.dataset not in DATASETS:
         raise unknown_name("dataset", spec.config.dataset, DATASETS)
-    if spec.folder.exists():
+    with storage_errors(Path(spec.runs_dir)):
+        taken = spec.folder.exists()
+    if taken:
         raise UsageError(
             f"search '{spec.name}' exists in {spec.runs_dir}: continue it with "
             f"`python -m search resume {spec.name}`, or choose another --name"
@@ -85,35 +87,14 @@ def check_resources(spec: SearchSpec, hardware: Hardware) -> None:
         )
 
 
-def check_cluster(address: str) -> None:
-    """Some process listens at the address of the cluster's head.
-
-    Raises:
-        UsageError: a malformed address, or no answer within 10 seconds.
-    """
-    if address == "auto":
-        address = os.environ.get("RAY_ADDRESS") or _local_cluster()
-    host, _, port = address.rpartition(":")
-    if "://" in address or not host or not port.isdigit():
-        raise UsageError(
-            f"--address takes HOST:PORT of a Ray cluster's head, or 'auto', got '{address}'"
-        )
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S).close()
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(
-            f"no Ray cluster answers at {address} ({reason}): start one with `ray start --head`, "
-            "or leave --address out"
-        ) from None
-
-
 def check_folder(runs_dir: Path) -> None:
     """The runs folder exists and can be written, or can be made.
 
     Raises:
         UsageError: it cannot.
     """
+    with storage_errors(runs_dir), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        runs_dir.stat()  # what lies there may be out of reach
     place = _existing(runs_dir)
     if not place.is_dir():
         raise UsageError(f"--runs-dir {runs_dir}: {place} is not a folder; choose another one")
@@ -165,10 +146,12 @@ def find_search(name: str, runs_dir: Path) -> Path:
     """The folder of an existing search.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is none of that name, or it cannot be looked for.
     """
     folder = runs_dir / name
-    if not (folder / SPEC_NAME).is_file():
+    with storage_errors(runs_dir, "read"):
+        found = (folder / SPEC_NAME).is_file()
+    if not found:
         names = sorted(path.parent.name for path in runs_dir.glob(f"*/{SPEC_NAME}"))
         if not names:
             raise UsageError(f"no search '{name}': {runs_dir} holds none; see --runs-dir")
@@ -199,14 +182,36 @@ def drop_folder(spec: SearchSpec) -> None:
         Path(spec.runs_dir).rmdir()
 
 
-def storage_error(error: OSError, runs_dir: Path) -> UsageError:
-    """The one line for a runs folder that is full, or cannot be written after all."""
+@contextlib.contextmanager
+def own_folder(folder: Path) -> Iterator[None]:
+    """`hold` the folder of a search, where it can be written.
+
+    Raises:
+        UsageError: another process runs this search, or the folder cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        with storage_errors(folder.parent):
+            stack.enter_context(hold(folder))
+        yield
+
+
+@contextlib.contextmanager
+def storage_errors(runs_dir: Path, verb: str = "written") -> Iterator[None]:
+    """Within: an OSError becomes the one line of `storage_error`."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(error, runs_dir, verb) from None
+
+
+def storage_error(error: OSError, runs_dir: Path, verb: str = "written") -> UsageError:
+    """The one line for a runs folder that is full, or cannot be written (read) after all."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return UsageError(
             f"--runs-dir {runs_dir}: no space left; free some and resume, or choose another folder"
         )
     return UsageError(
-        f"--runs-dir {runs_dir}: cannot be written ({error.strerror}); choose another folder"
+        f"--runs-dir {runs_dir}: cannot be {verb} ({error.strerror}); choose another folder"
     )
 
 
@@ -217,13 +222,3 @@ def _existing(path: Path) -> Path:
 
 def _read_only(place: Path) -> bool:
     return bool(os.statvfs(place).f_flag & os.ST_RDONLY)
-
-
-def _local_cluster() -> str:
-    try:
-        return _CURRENT_CLUSTER.read_text().strip()
-    except OSError:
-        raise UsageError(
-            "--address auto: no Ray cluster runs on this machine; start one with "
-            "`ray start --head`, or leave --address out"
-        ) from None

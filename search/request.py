@@ -5,6 +5,7 @@ with the estimate of mu.
 """
 
 import dataclasses
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from trainable.config import (
     parse_setting,
 )
 from trainable.errors import UsageError
+from trainable.paths import expand, is_folder
 
 CLUSTER_CONCURRENCY: Final = 8
 """Trials at once on a cluster whose size nobody told us."""
@@ -89,7 +91,7 @@ def resolve(request: RunRequest, hardware: Hardware, *, mu: float | None = None)
     config = config.replace(**space.paper_point())
     return SearchSpec(
         name=request.name or default_name(config, time.localtime()),
-        runs_dir=str(Path(request.runs_dir).expanduser().absolute()),
+        runs_dir=str(expand(request.runs_dir, "--runs-dir").absolute()),
         preset=preset_name,
         config=config,
         space=space,
@@ -124,7 +126,7 @@ def read_space_file(path: str) -> dict[str, Any]:
         changes = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--space {path}: cannot be read ({_reason(error)})") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
         raise UsageError(f"--space {path}: not valid YAML ({error})") from None
     if not isinstance(changes, dict) or not changes:
         raise UsageError(
@@ -195,13 +197,13 @@ def _said_settings(request: RunRequest) -> dict[str, Any]:
     named = {name: getattr(request, name) for name in _OPTION_SETTINGS}
     named["seed"] = request.seed
     if request.data is not None:
-        named["data_path"] = str(Path(request.data).expanduser().resolve())
+        named["data_path"] = str(expand(request.data, "--data").resolve())
         if request.dataset is None and "dataset" not in values and _is_own_data(request.data):
             named["dataset"] = "file"
         if "demo" in (request.dataset, values.get("dataset")):
             raise UsageError("dataset 'demo' is made by the program: leave --data out")
-    if request.encoder is not None and Path(request.encoder).expanduser().is_dir():
-        named["encoder"] = str(Path(request.encoder).expanduser().absolute())
+    if request.encoder is not None and is_folder(request.encoder, "--encoder"):
+        named["encoder"] = str(expand(request.encoder, "--encoder").absolute())
     for name, value in named.items():
         if value is None:
             continue
@@ -257,10 +259,11 @@ def _grace_period(request: RunRequest, preset: Preset, config: TrialConfig) -> i
 
 def _check_resources(request: RunRequest, trials: int) -> None:
     """What `choose_resources` divides by; the rest is checked by SearchSpec."""
-    if request.cpus_per_trial is not None and not request.cpus_per_trial > 0:
-        raise UsageError(f"cpus-per-trial must be above 0, got {request.cpus_per_trial:g}")
-    if request.gpus_per_trial is not None and not request.gpus_per_trial >= 0:
-        raise UsageError(f"gpus-per-trial must be at least 0, got {request.gpus_per_trial:g}")
+    cpus, gpus = request.cpus_per_trial, request.gpus_per_trial
+    if cpus is not None and not (math.isfinite(cpus) and cpus > 0):
+        raise UsageError(f"cpus-per-trial must be above 0, got {cpus:g}")
+    if gpus is not None and not (math.isfinite(gpus) and gpus >= 0):
+        raise UsageError(f"gpus-per-trial must be at least 0, got {gpus:g}")
     if trials < 1:
         raise UsageError(f"trials must be at least 1, got {trials}")
 

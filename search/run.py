@@ -14,7 +14,6 @@ from search.describe import describe_dataset
 from search.export import BEST_NAME, write_best
 from search.files import write_json
 from search.hardware import Hardware, detect_hardware
-from search.lock import hold
 from search.plots import draw_plots
 from search.progress import Progress
 from search.provenance import describe_versions
@@ -36,8 +35,9 @@ from search.tuner import run_trials
 from trainable.config import LOSS_HYPERPARAMETERS, TrialConfig
 from trainable.datasets import TooFewDocumentsError, load_dataset
 from trainable.encoded import EncodedDataset
-from trainable.errors import UsageError, UserError
+from trainable.errors import UsageError, UserError, one_line
 from trainable.label_stats import label_stats
+from trainable.paths import expand
 from trainable.tokenization import encode_dataset
 
 DONE: Final = 0
@@ -86,7 +86,7 @@ def run_search(request: RunRequest, terminal: Terminal) -> int:
         origin = "estimated from" if spec.config.mu == data.mu else "fixed; estimate from"
         terminal.say(f"mu {spec.config.mu:.3f} ({origin} the training labels: {data.mu:.3f})")
     preflight.make_folder(spec)
-    with hold(spec.folder):
+    with preflight.own_folder(spec.folder):
         _write_start(spec, data, hardware)
         try:
             return _search(spec, data.encoded, terminal)
@@ -108,7 +108,7 @@ def resume_search(name: str, runs_dir: str, changes: dict[str, Any], terminal: T
     Raises:
         UsageError: no such search, it is running, its data changed, or it cannot run here.
     """
-    runs = Path(runs_dir).expanduser().absolute()
+    runs = expand(runs_dir, "--runs-dir").absolute()
     folder = preflight.find_search(name, runs)
     before = SearchSpec.load(folder / SPEC_NAME)
     spec = before.replace(**changes, runs_dir=str(runs), name=name)
@@ -116,8 +116,10 @@ def resume_search(name: str, runs_dir: str, changes: dict[str, Any], terminal: T
         raise UsageError(
             f"--trials must be at least the search's {before.trials}, got {spec.trials}"
         )
+    preflight.check_folder(folder)
     preflight.check_machine(spec, detect_hardware())
-    with hold(folder):
+    preflight.check_disk(spec)
+    with preflight.own_folder(folder):
         terminal.show(chosen_table(spec))
         data = read_data(spec.longest, terminal)
         recorded = load_search(folder).dataset.get("encoded_fingerprint")
@@ -126,7 +128,8 @@ def resume_search(name: str, runs_dir: str, changes: dict[str, Any], terminal: T
                 f"the data of search '{name}' have changed since it began: restore them, or "
                 "start a new search"
             )
-        spec.save(folder / SPEC_NAME)
+        with preflight.storage_errors(runs):
+            spec.save(folder / SPEC_NAME)
         return _search(spec, data.encoded, terminal)
 
 
@@ -174,7 +177,10 @@ def _search(spec: SearchSpec, data: EncodedDataset, terminal: Terminal) -> int:
     except UsageError:  # the cluster is not what it should be: nothing ran
         raise
     except BaseException:
-        _sum_up(spec, terminal, tracker)
+        try:
+            _sum_up(spec, terminal, tracker)
+        except Exception as error:  # noqa: BLE001 - must not hide what ended the search
+            terminal.warn(f"the results could not be summed up: {one_line(error)}")
         raise
     record = _sum_up(spec, terminal, tracker)
     if stopped or record.status == "interrupted":
@@ -191,7 +197,13 @@ def _search(spec: SearchSpec, data: EncodedDataset, terminal: Terminal) -> int:
 def _sum_up(spec: SearchSpec, terminal: Terminal, tracker: Tracker) -> SearchRecord:
     """Write and print the results that there are."""
     record = load_search(spec.folder)
-    summary = write_summary(record)
+    try:
+        summary = write_summary(record)
+    except OSError as error:
+        raise UserError(
+            f"{spec.folder}: the results cannot be written ({error.strerror}): free space or check "
+            f"the folder, then `python -m search resume {spec.name}`"
+        ) from None
     if record.best is not None:
         write_best(record, spec.folder / BEST_NAME)
     _draw(record, terminal)

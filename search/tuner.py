@@ -6,7 +6,7 @@ Every attempt at a search, the first like any later one, builds a new Tuner on t
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
@@ -17,10 +17,11 @@ from search.final_test import Evaluate, score_winner, test_is_due
 from search.journal import JOURNAL_FILE, Journal, read_journal
 from search.outcome import outcome_of_error
 from search.spec import SearchSpec
-from search.study import SearchStudy
+from search.study import STUDY_FILE, SearchStudy
 from search.winner import WEIGHTS_FOLDER, drop_stale_weights, evaluate_on_test
 from trainable.config import BEST_OBJECTIVE
 from trainable.encoded import EncodedDataset
+from trainable.errors import UsageError, UserError, one_line
 
 if TYPE_CHECKING:
     from search.stopping import StopSwitch
@@ -51,13 +52,15 @@ def run_trials(
         evaluate: Scores the winner; runs as a Ray task with a trial's resources.
 
     Raises:
-        UsageError: the cluster is not there or too small.
+        UsageError: the cluster is not there or too small; the study or the journal is damaged.
+        UserError: the journal or the study could not be written.
     """
     prepare_environment(private=spec.address is None)
-    attempt = _Attempt.open(spec, listeners)
-    attempt.events.emit(
-        "search_started", attempt=1 + attempt.count("search_started"), trials=spec.trials
-    )
+    with _storage_told(spec):
+        attempt = _Attempt.open(spec, listeners)
+        attempt.events.emit(
+            "search_started", attempt=1 + attempt.count("search_started"), trials=spec.trials
+        )
     status, reason = "failed", ""
     try:
         status, reason = attempt.run(plain_arrays(data), trainable, evaluate)
@@ -130,7 +133,7 @@ class _Attempt:
                 self.fit(data, trainable, remaining, switch, scratch)
             self.study.interrupt_open()
             if switch.status == "failed":
-                raise OSError(switch.reason)
+                raise _cannot_record(spec, switch.reason)
             if switch.status == "interrupted":
                 return "interrupted", f"{switch.reason}; the test set stays sealed"
             note = score_winner(spec, self.events, data, evaluate, switch)
@@ -218,6 +221,32 @@ def build_scheduler(spec: SearchSpec, study: SearchStudy) -> Any:
         for epoch, value in sorted(trial.intermediate_values.items()):
             scheduler.on_trial_result(None, past, {"epoch": epoch, BEST_OBJECTIVE: value})
     return scheduler
+
+
+@contextlib.contextmanager
+def _storage_told(spec: SearchSpec) -> Iterator[None]:
+    """Within: a study that cannot be read, or a journal that cannot be written, is one line."""
+    from optuna.exceptions import OptunaError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except OSError as error:
+        raise _cannot_record(spec, f"cannot record the search: {one_line(error)}") from error
+    except (OptunaError, SQLAlchemyError, RuntimeError, KeyError, ValueError) as error:
+        root: BaseException = error
+        while root.__cause__ is not None:
+            root = root.__cause__
+        raise UsageError(
+            f"{spec.folder / STUDY_FILE}: cannot be used as the study of the search "
+            f"({one_line(root)}): restore the file, or start a new search"
+        ) from error
+
+
+def _cannot_record(spec: SearchSpec, reason: str) -> UserError:
+    return UserError(
+        f"{reason}; free space or check {spec.folder}, then `python -m search resume {spec.name}`"
+    )
 
 
 def _trial_name(trial: Any) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from trainable.errors import UsageError
+from trainable.paths import expand, is_folder
 
 PACKAGED: Final = "minilm"
 """The encoder that comes with `pip install '.[cpu]'`."""
@@ -40,8 +41,8 @@ def resolve_encoder(name: str) -> Path:
     """
     if name == PACKAGED:
         folder = _packaged_folder()
-    elif Path(name).expanduser().is_dir():
-        folder = Path(name).expanduser().resolve()
+    elif is_folder(name, "encoder"):
+        folder = expand(name, "encoder").resolve()
     elif _HUB_NAME.fullmatch(name) and not name.startswith("."):
         folder = _cached(name) or _download(name)
     else:

@@ -24,6 +24,7 @@ from trainable.encoded import EncodedDataset, EncodedSplit
 from trainable.errors import UsageError, UserError, unknown_name
 from trainable.evaluation import evaluation_report
 from trainable.loop import TrainingSession
+from trainable.paths import expand
 from trainable.tokenization import encode_dataset
 
 OnEpoch = Callable[[Mapping[str, float]], None]
@@ -87,7 +88,7 @@ def retrain(
     started = time.perf_counter()
     config = best.config
     if data_path is not None:
-        config = config.replace(data_path=str(data_path.expanduser().absolute()))
+        config = config.replace(data_path=str(expand(data_path, "--data").absolute()))
     dataset, data = _load(config, best, cache_dir)
     if train_on == "train+val":
         data = merge_train_and_val(data)

@@ -153,6 +153,7 @@ def test_space_refuses_nonsense(argv, message, capsys):
         ("seed: [3, 6]", "setting 'seed' cannot be searched: all trials of a search share it"),
         ("- gamma", "--space SPACE: must map names to ranges, as in 'learning_rate: {low: 1e-5"),
         ("gamma: {", "--space SPACE: not valid YAML"),
+        ("learning_rate: 2024-13-45", "--space SPACE: not valid YAML (month must be in 1..12)"),
     ],
 )
 def test_a_space_file_is_checked(text, message, tmp_path, capsys):

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from search.cluster import (
-    check_speaks_grpc,
     object_store_bytes,
     plain_arrays,
     prepare_environment,
     sweep,
 )
+from search.cluster_check import check_cluster
 from search.lock import hold
 from tests.small_search import ROOT
 from tests.tiny import tiny_encoded
@@ -103,7 +103,7 @@ def answering(reply):
 def test_what_is_no_ray_cluster_is_told_at_once(reply):
     address = answering(reply)
     with pytest.raises(UsageError) as caught:
-        check_speaks_grpc(address)
+        check_cluster(address)
     assert str(caught.value) == (
         f"what listens at {address} is no Ray cluster: give the HOST:PORT that "
         "`ray start --head` printed, or leave --address out"
@@ -111,10 +111,11 @@ def test_what_is_no_ray_cluster_is_told_at_once(reply):
 
 
 def test_a_grpc_server_passes(monkeypatch):
-    check_speaks_grpc(answering(b"\0\0\x06\4\0\0\0\0\0\0\5\0\0\0\1"))
-    check_speaks_grpc("auto")
+    check_cluster(answering(b"\0\0\x06\4\0\0\0\0\0\0\5\0\0\0\1"))
+    monkeypatch.setenv("RAY_ADDRESS", answering(b"\0\0\x06\4\0\0\0\0\0"))
+    check_cluster("auto")
     monkeypatch.setenv("RAY_USE_TLS", "1")
-    check_speaks_grpc("127.0.0.1:1")
+    check_cluster(answering(b"no plain text"))
 
 
 def with_tokens(data, num_bytes):

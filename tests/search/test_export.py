@@ -50,6 +50,50 @@ def test_no_description_of_the_data(runs, capsys):
     assert "dataset.json is missing or damaged: cannot export" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", [".", "..", ""])
+def test_a_folder_is_no_file(name, runs, capsys):
+    assert main(["export", "mine", "-o", name, "--runs-dir", str(runs)]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {name or '.'}: cannot be written (it is a folder; name a file)\n"
+    )
+
+
+def test_an_unknown_users_home(runs, capsys):
+    assert main(["export", "mine", "-o", "~nosuchuser/b.yaml", "--runs-dir", str(runs)]) == 2
+    assert capsys.readouterr().err.startswith("error: --output ~nosuchuser/b.yaml: no home folder")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"event": "epo', "is damaged"),
+        ("17", "is damaged"),
+        ('{"event": "epoch", "time": 1.0, "trial": 0}', "is damaged"),
+        (
+            '{"event": "trial_ended", "time": 1.0, "trial": 77, "status": "failed"}',
+            "tells of a trial that never started",
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", ["export", "resume"])
+def test_a_damaged_journal(command, line, message, runs, capsys, monkeypatch):
+    monkeypatch.setattr("search.run.read_data", lambda *_: None)
+    path = runs / "mine/journal.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:3], line, *lines[3:]]) + "\n")
+    assert main([command, "mine", "--runs-dir", str(runs)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {path} line 4 {message}: restore the file, or take that line out\n"
+    )
+
+
+def test_a_spec_with_a_date_that_is_none(runs, capsys):
+    path = runs / "mine/spec.yaml"
+    path.write_text(path.read_text() + "seed: 2024-13-45\n")
+    assert main(["export", "mine", "--runs-dir", str(runs)]) == 2
+    assert capsys.readouterr().err == (f"error: {path}: not valid YAML (month must be in 1..12)\n")
+
+
 def test_a_file_that_cannot_be_written(runs, tmp_path, capsys):
     path = tmp_path / "none/out.yaml"
     assert main(["export", "mine", "-o", str(path), "--runs-dir", str(runs)]) == 1

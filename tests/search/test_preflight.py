@@ -4,15 +4,18 @@ import errno
 import os
 import shutil
 import socket
+import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from search import preflight
+from search import cluster_check, preflight
 from search.cli import main
+from search.cluster_check import check_cluster
 from search.hardware import Hardware
-from search.preflight import check_cluster, storage_error, warnings_of
+from search.preflight import storage_error, warnings_of
 from search.request import RunRequest, resolve
 from trainable.errors import UsageError
 
@@ -74,6 +77,18 @@ def refuse(tmp_path, capsys):
             "the tracking server http://127.0.0.1:1 cannot be used: Connection refused; start it",
         ),
         (["--encoder", "./no-such-folder"], "encoder folder './no-such-folder' does not exist"),
+        (["--cpus-per-trial", "inf"], "cpus-per-trial must be above 0, got inf"),
+        (["--gpus-per-trial", "inf"], "gpus-per-trial must be at least 0, got inf"),
+        (
+            ["--runs-dir", "~nosuchuser/r"],
+            "--runs-dir ~nosuchuser/r: no home folder of that user is known; write the whole path",
+        ),
+        (["--dataset", "file", "--data", "~nosuchuser/d.csv"], "--data ~nosuchuser/d.csv: no home"),
+        (["--encoder", "~nosuchuser/bert"], "--encoder ~nosuchuser/bert: no home folder"),
+        (["--set", "encoder=~nosuchuser/bert"], "encoder ~nosuchuser/bert: no home folder"),
+        (["--encoder", "e" * 300], f"--encoder {'e' * 300}: cannot be read (File name too long)"),
+        (["--dataset", "file", "--data", f"{'d' * 300}.csv"], "cannot be read (File name too long"),
+        (["--dataset", "reuters", "--data", "d" * 300], "cannot be read (File name too long"),
         (["--set", "max_length=600"], "setting 'max_length' must be at most 512, the"),
     ],
 )
@@ -106,6 +121,57 @@ def test_a_runs_folder_that_refuses_after_all(refuse, monkeypatch):
     monkeypatch.setattr("search.preflight.check_disk", lambda _: None)
     monkeypatch.setattr("search.run.read_data", lambda *_: SimpleNamespace(mu=0.9))
     assert refuse("--runs-dir", "/proc/runs").startswith("--runs-dir /proc/runs: cannot be written")
+
+
+def test_a_runs_folder_with_too_long_a_name(refuse, tmp_path):
+    place = tmp_path / ("r" * 300)
+    message = f"--runs-dir {place}: cannot be written (File name too long); choose another folder"
+    assert refuse("--runs-dir", str(place)) == message
+    assert refuse("--runs-dir", str(place), "--name", "mine") == message
+
+
+def test_a_runs_folder_behind_a_closed_one(refuse, tmp_path, monkeypatch):
+    """As for a user who is not root."""
+    real = Path.stat
+
+    def stat(self, **options):
+        if self.name == "closed":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return real(self, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    message = refuse("--runs-dir", str(tmp_path / "closed"))
+    assert message == (
+        f"--runs-dir {tmp_path}/closed: cannot be written (Permission denied); "
+        "choose another folder"
+    )
+
+
+def test_a_name_that_cannot_be_looked_for(tmp_path, capsys):
+    assert main(["export", "x" * 300, "--runs-dir", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: --runs-dir {tmp_path}: cannot be read (File name too long); "
+        "choose another folder\n"
+    )
+
+
+def test_what_listens_but_is_no_cluster_is_told_before_anything_is_read(refuse):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        thread = threading.Thread(target=lambda: server.accept()[0].close())
+        thread.start()
+        message = refuse("--address", address)
+        thread.join()
+    assert message.startswith(f"what listens at {address} is no Ray cluster: give the HOST:PORT")
+
+
+def test_a_name_server_that_never_answers_costs_seconds(monkeypatch):
+    monkeypatch.setattr(cluster_check, "DEADLINE_S", 0.2)
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: time.sleep(3) or [])
+    start = time.monotonic()
+    with pytest.raises(UsageError, match=r"no Ray cluster answers at far:1 \(no answer in 0.2 s"):
+        check_cluster("far:1")
+    assert time.monotonic() - start < 2
 
 
 def test_a_full_runs_folder(refuse, tmp_path, monkeypatch):
@@ -142,7 +208,7 @@ def test_no_such_search(argv, message, tmp_path, capsys):
 
 
 def test_an_address_that_swallows_everything_costs_seconds(monkeypatch):
-    monkeypatch.setattr(preflight, "CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(cluster_check, "DEADLINE_S", 0.2)
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen(0)
@@ -162,7 +228,7 @@ def test_an_address_that_swallows_everything_costs_seconds(monkeypatch):
 
 def test_auto_needs_a_cluster_here(monkeypatch, tmp_path):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setattr(preflight, "_CURRENT_CLUSTER", tmp_path / "none")
+    monkeypatch.setattr(cluster_check, "_CURRENT_CLUSTER", tmp_path / "none")
     with pytest.raises(UsageError, match="--address auto: no Ray cluster runs on this machine"):
         check_cluster("auto")
 

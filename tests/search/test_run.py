@@ -1,18 +1,23 @@
 """What `run` does between the options and the trials; the trials themselves are in test_entry."""
 
+import contextlib
 import dataclasses
+import errno
 import io
 import json
 
 import pytest
 from rich.console import Console
 
-from search import run
+from search import preflight, run, tuner
+from search.cli import main
 from search.console import Terminal
 from search.request import RunRequest
 from search.spec import SearchSpec
-from tests.tiny import tiny_encoder
-from trainable.errors import UsageError
+from tests.search_folder import write_search_folder
+from tests.small_search import make_folder, small_spec
+from tests.tiny import tiny_encoded, tiny_encoder
+from trainable.errors import UsageError, UserError
 
 LABELS = 12
 
@@ -66,3 +71,120 @@ def test_a_limit_of_the_user_is_not_changed(many_labels, tmp_path):
     with pytest.raises(UsageError, match="'max_train_docs' must be at least 12"):
         run.run_search(request, Terminal(Console(file=io.StringIO())))
     assert not (tmp_path / "runs" / "s").exists()
+
+
+@pytest.fixture
+def resume(tmp_path, capsys, monkeypatch):
+    """Resume a search that must be refused; the error line."""
+    write_search_folder(tmp_path / "runs/mine")
+    monkeypatch.setattr(preflight, "check_machine", lambda *_: None)
+
+    def refused() -> str:
+        monkeypatch.setattr(run, "_search", lambda *_: pytest.fail("it ran"))
+        assert main(["resume", "mine", "--runs-dir", str(tmp_path / "runs")]) == 2
+        return capsys.readouterr().err
+
+    return refused
+
+
+def denied(*_, **__):
+    raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_resume_in_a_folder_that_cannot_be_written(resume, tmp_path, monkeypatch):
+    monkeypatch.setattr(preflight, "_read_only", lambda _: True)  # root may write anywhere else
+    place = tmp_path / "runs/mine"
+    assert resume() == (
+        f"error: --runs-dir {place}: {place} cannot be written; choose another one\n"
+    )
+
+
+def test_resume_of_a_search_that_refuses_after_all(resume, tmp_path, monkeypatch):
+    (tmp_path / "runs/mine/search.lock").mkdir()
+    message = resume()
+    assert message == (
+        f"error: --runs-dir {tmp_path}/runs: cannot be written (Is a directory); "
+        "choose another folder\n"
+    )
+    (tmp_path / "runs/mine/search.lock").rmdir()
+    data = dataclasses.make_dataclass("Data", ["encoded"])(tiny_encoded())
+    monkeypatch.setattr(run, "read_data", lambda *_: data)
+    monkeypatch.setattr(SearchSpec, "save", denied)
+    assert "/runs: cannot be written (Permission denied); choose another folder" in resume()
+
+
+def test_resume_on_a_full_disk(resume, monkeypatch):
+    usage = preflight.shutil.disk_usage("/")._replace(free=100 * 2**20)
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage)
+    assert "0.1 GiB are free; free some space or choose another folder" in resume()
+
+
+@pytest.fixture
+def spec(tmp_path, monkeypatch):
+    """A search that has its folder; Ray is not started."""
+
+    @contextlib.contextmanager
+    def no_ray(*_):
+        yield tmp_path
+
+    monkeypatch.setattr(tuner, "ray_instance", no_ray)
+    monkeypatch.setattr(tuner, "prepare_environment", lambda **_: None)
+    spec = small_spec(tmp_path / "runs")
+    make_folder(spec, {})
+    return spec
+
+
+def test_a_journal_that_fails_in_mid_search_is_one_line(spec, monkeypatch):
+    def broken(self, data, trainable, remaining, switch, scratch):  # noqa: ARG001
+        switch.throw("failed", "cannot record the search: [Errno 28] No space left on device")
+
+    monkeypatch.setattr(tuner._Attempt, "fit", broken)
+    with pytest.raises(UserError) as caught:
+        tuner.run_trials(spec, tiny_encoded())
+    assert caught.value.exit_code == 1
+    assert str(caught.value) == (
+        "cannot record the search: [Errno 28] No space left on device; free space or check "
+        f"{spec.folder}, then `python -m search resume small`"
+    )
+
+
+def test_a_journal_that_cannot_be_begun_is_one_line(spec):
+    (spec.folder / "journal.jsonl").mkdir()
+    with pytest.raises(UserError, match=r"cannot record the search: .*Is a directory") as caught:
+        tuner.run_trials(spec, tiny_encoded())
+    assert caught.value.exit_code == 1
+
+
+def test_a_damaged_study_is_one_line(spec):
+    path = spec.folder / "study.db"
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(UsageError) as caught:
+        tuner.run_trials(spec, tiny_encoded())
+    assert str(caught.value) == (
+        f"{path}: cannot be used as the study of the search (file is not a database): "
+        "restore the file, or start a new search"
+    )
+
+
+def test_results_that_cannot_be_written(spec, monkeypatch, capsys):
+    """What ended the search is told, not that its results are gone too."""
+    monkeypatch.setattr(run, "write_summary", denied)
+    terminal = Terminal()
+    monkeypatch.setattr(run, "run_trials", raising(UserError("no trial may run")))
+    with pytest.raises(UserError, match="no trial may run"):
+        run._search(spec, tiny_encoded(), terminal)
+    assert "warning: the results could not be summed up: " in capsys.readouterr().err
+    monkeypatch.setattr(run, "run_trials", lambda *_, **__: None)
+    with pytest.raises(UserError) as caught:
+        run._search(spec, tiny_encoded(), terminal)
+    assert str(caught.value) == (
+        f"{spec.folder}: the results cannot be written (Permission denied): free space or check "
+        "the folder, then `python -m search resume small`"
+    )
+
+
+def raising(error: Exception):
+    def fail(*_, **__):
+        raise error
+
+    return fail

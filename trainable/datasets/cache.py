@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from trainable.paths import expand
+
 CACHE_VARIABLE: Final = "LONGTAIL_CACHE"
 """Environment variable that moves the cache."""
 
@@ -15,7 +17,7 @@ def default_cache_dir() -> Path:
     """
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        return expand(chosen, CACHE_VARIABLE).absolute()
     try:
         import platformdirs
     except ImportError:  # a bare training machine

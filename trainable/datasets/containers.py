@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from trainable.errors import UsageError
+from trainable.paths import is_folder
 
 TAR_SUFFIXES = (".tar.gz", ".tgz")
 _BROKEN = (EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, OSError, RuntimeError)
@@ -28,10 +29,11 @@ def open_container(path: Path) -> Container:
     Raises:
         UsageError: missing, empty, damaged or truncated, or neither a folder nor an archive.
     """
+    folder = is_folder(path, "--data")
     if not path.exists():
         raise UsageError(f"--data '{path}' does not exist: give a folder, a .tar.gz or a .zip")
     try:
-        if path.is_dir():
+        if folder:
             return _folder(path)
         if path.stat().st_size == 0:
             raise UsageError(f"--data '{path}' is an empty file: copy or download it again")

@@ -15,6 +15,7 @@ from trainable.datasets.own_rows import Row, complain, read_rows
 from trainable.datasets.records import SplitName, TextDataset
 from trainable.datasets.stratify import stratified_folds
 from trainable.errors import UsageError
+from trainable.paths import expand
 
 _SHARES: Final = (0.8, 0.1, 0.1)
 _VAL_OF_TRAIN: Final = 0.1
@@ -31,7 +32,7 @@ def load_own_file(config: TrialConfig, cache_dir: Path) -> TextDataset:  # noqa:
     """
     if config.data_path is None:
         raise UsageError("dataset 'file' needs --data PATH to a .jsonl, .csv or .parquet file")
-    path = Path(config.data_path).expanduser()
+    path = expand(config.data_path, "--data")
     rows = read_rows(path, config)
     if not any(row.labels for row in rows):
         raise UsageError(

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from trainable.config import TrialConfig
 from trainable.datasets.assemble import name_some
 from trainable.errors import UsageError, unknown_name
+from trainable.paths import is_folder
 
 
 class Row(NamedTuple):
@@ -39,8 +40,9 @@ def read_rows(path: Path, config: TrialConfig) -> list[Row]:
     read = _READERS.get(path.suffix.lower())
     if read is None:
         raise UsageError(f"own data must be a file ending in {', '.join(_READERS)}, got '{path}'")
+    folder = is_folder(path, "--data")
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
+        what = "is a folder" if folder else "does not exist"
         raise UsageError(f"--data '{path}' {what}: give a .jsonl, .csv or .parquet file")
     try:
         rows = [_check(path, line, raw, config) for line, raw in read(path, config)]

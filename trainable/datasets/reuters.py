@@ -21,6 +21,7 @@ from trainable.datasets.groups import paper_groups
 from trainable.datasets.records import TextDataset
 from trainable.datasets.reuters_files import ReutersDocument, read_layout
 from trainable.errors import UsageError
+from trainable.paths import expand
 
 DATA_VARIABLE: Final = "REUTERS_DATA"
 """Environment variable that says where the corpus lies."""
@@ -43,7 +44,7 @@ def load_reuters(config: TrialConfig, cache_dir: Path) -> TextDataset:
             a `split_seed` that takes a label's last training document.
     """
     path = config.data_path or os.environ.get(DATA_VARIABLE)
-    where = Path(path).expanduser() if path else _download(cache_dir)
+    where = expand(path, "--data") if path else _download(cache_dir)
     return build_reuters(read_reuters(where), source=str(where), split_seed=config.split_seed)
 
 

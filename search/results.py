@@ -77,7 +77,9 @@ class SearchRecord:
     """`running`, `completed`, `interrupted`, `time_budget` or `failed`."""
     reason: str = ""
     test_report: dict[str, Any] | None = None
-    """Of the winner; None before the test set was opened."""
+    """Of `best` at its best epoch; None before the test set was opened for it."""
+    test_evaluations: int = 0
+    """How often the test set was opened: once for each winner that an attempt ended with."""
     dataset: dict[str, Any]
     """The description of the data; empty before it was written."""
     wall_s: float = 0.0
@@ -92,10 +94,10 @@ class SearchRecord:
     @property
     def paper(self) -> TrialRecord | None:
         """Trial 0, the paper's values; where it was interrupted, the trial that ran it again."""
-        found = next((trial for trial in self.trials if trial.number == 0), None)
+        found, number = None, 0  # the number: a trial that was never begun has no record
         for trial in self.trials:  # ascending: a rerun comes after what it reruns
-            if found is not None and trial.resumes == found.number:
-                found = trial
+            if number in (trial.number, trial.resumes):
+                found, number = trial, trial.number
         return found
 
     @property
@@ -114,16 +116,18 @@ def load_search(folder: Path) -> SearchRecord:
     events = read_journal(folder / JOURNAL_FILE)
     live = is_live(folder) and not _has_ended(events)
     status, reason = _search_end(events, live=live)
-    return SearchRecord(
+    record = SearchRecord(
         folder=folder,
         spec=spec,
         trials=_trials(events, open_status="running" if live else "interrupted"),
         status=status,
         reason=reason,
-        test_report=read_json(folder / TEST_REPORT_NAME),
+        test_evaluations=sum(event["event"] == "test_evaluated" for event in events),
         dataset=read_json(folder / DATASET_NAME) or {},
         wall_s=_wall_s(events),
     )
+    report = read_json(folder / TEST_REPORT_NAME)
+    return dataclasses.replace(record, test_report=report if _is_of(record.best, report) else None)
 
 
 @dataclasses.dataclass
@@ -182,6 +186,13 @@ def _add_epoch(draft: _Draft, event: Mapping[str, Any]) -> None:
     epoch = int(event["epoch"])
     draft.epochs = {e: row for e, row in draft.epochs.items() if e < epoch}
     draft.epochs[epoch] = {**event["metrics"], "epoch": epoch}
+
+
+def _is_of(best: TrialRecord | None, report: Mapping[str, Any] | None) -> bool:
+    """Whether the test scores are those of the best trial, at its best epoch."""
+    if best is None or report is None:
+        return False
+    return (report.get("trial"), report.get("epoch")) == (best.number, best.best_epoch)
 
 
 def _has_ended(events: Sequence[Mapping[str, Any]]) -> bool:

@@ -66,6 +66,30 @@ def test_the_papers_values_run_again_after_an_interruption(tmp_path):
     assert [trial.resumes for trial in record.trials] == [None, None, 0, 2]
 
 
+def test_the_papers_values_were_interrupted_before_they_began(tmp_path):
+    """Ctrl-C before the first worker was up: trial 0 has no `trial_started`, its rerun has."""
+    folder = write_search_folder(tmp_path / "s", whole=False)
+    (folder / "journal.jsonl").unlink()
+    history = [{"event": "search_started", "attempt": 2}]
+    for number, resumes in ((2, {"resumes": 0}), (3, {"resumes": 1}), (4, {})):
+        history.append({"event": "trial_started", "trial": number, "params": {}, **resumes})
+    append_events(folder, [{**event, "time": 1e9 + n} for n, event in enumerate(history)])
+    assert load_search(folder).paper.number == 2
+
+
+@pytest.mark.parametrize(("trial", "epoch"), [(0, 4), (2, 3), (None, None)])
+def test_the_test_scores_of_another_trial_or_epoch_are_not_shown(folder, trial, epoch):
+    path = folder / "test_report.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "trial": trial, "epoch": epoch}))
+    assert load_search(folder).test_report is None
+
+
+def test_how_often_the_test_set_was_opened(folder):
+    assert load_search(folder).test_evaluations == 1
+    append_events(folder, [{"event": "test_evaluated", "trial": 2, "time": 2e9}])
+    assert load_search(folder).test_evaluations == 2
+
+
 def test_a_resumed_search(folder):
     later = [
         {"event": "search_started", "attempt": 2},

@@ -36,6 +36,7 @@ def summarize(record: SearchRecord) -> dict[str, Any]:
         "best": _trial(best) if best else None,
         "validation": _validation(best) if best else None,
         "test": _test(record.test_report),
+        "test_evaluations": record.test_evaluations,
         "paper_values": {**_trial(paper), "validation": _validation(paper)} if paper else None,
         "gain_over_paper_values": _gain(best, paper),
         "trials": _counts(record),

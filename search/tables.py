@@ -105,6 +105,8 @@ def score_notes(record: SearchRecord, summary: Mapping[str, Any]) -> list[str]:
             if test.get(kind)
         ]
         notes.append(f"test by labels per document: {', '.join(parts)}")
+    if summary["test_evaluations"] > 1:
+        notes.append(f"the test set was opened {summary['test_evaluations']} times in this search")
     gain = summary["gain_over_paper_values"]
     if gain:
         micro, macro = (_signed(gain[score]) for score in ("micro_f1", "macro_f1"))

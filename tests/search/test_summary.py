@@ -45,6 +45,7 @@ def test_the_summary(record):
     assert (summary["test"]["micro_f1"], summary["test"]["tail"]["micro_f1"]) == (0.83, 0.4)
     assert summary["test"]["single_label"]["num_docs"] == 250
     assert "per_label" not in summary["test"]
+    assert summary["test_evaluations"] == 1
     assert (paper["trial"], paper["objective"]) == (0, objective(0, 4))
     assert summary["gain_over_paper_values"]["micro_f1"] == pytest.approx(0.02)
     assert summary["trials"] == {
@@ -108,6 +109,14 @@ def test_the_tables_fit_80_columns(record):
         "multi-label 70.00/48.00 (50 documents)"
     )
     assert notes[1] == "gain over the paper's values on validation: micro +2.00, macro +2.00"
+
+
+def test_a_second_look_at_the_test_set_is_said(record):
+    said = "the test set was opened 2 times in this search"
+    assert said not in score_notes(record, write_summary(record))
+    append_events(record.folder, [{"event": "test_evaluated", "trial": 2, "time": 2e9}])
+    again = load_search(record.folder)
+    assert said in score_notes(again, write_summary(again))
 
 
 def test_what_cannot_be_compared_is_said(tmp_path):

@@ -17,7 +17,7 @@ from search.final_test import Evaluate, score_winner, test_is_due
 from search.journal import JOURNAL_FILE, Journal, read_journal
 from search.outcome import outcome_of_error
 from search.spec import SearchSpec
-from search.study import STUDY_FILE, SearchStudy
+from search.study import STUDY_FILE, SearchStudy, startup_trials
 from search.winner import WEIGHTS_FOLDER, drop_stale_weights, evaluate_on_test
 from trainable.config import BEST_OBJECTIVE
 from trainable.encoded import EncodedDataset
@@ -87,7 +87,13 @@ class _Attempt:
     @classmethod
     def open(cls, spec: SearchSpec, listeners: Sequence[Listener]) -> "_Attempt":
         journal = Journal(spec.folder / JOURNAL_FILE)
-        study = SearchStudy(spec.folder, name=spec.name, space=spec.space, seed=spec.seed)
+        study = SearchStudy(
+            spec.folder,
+            name=spec.name,
+            space=spec.space,
+            seed=spec.seed,
+            startup_trials=startup_trials(spec.trials),
+        )
         study.open(spec.space.paper_point())
         attempt = cls(spec, study, EventLog(journal, listeners))
         attempt.complete_journal()

@@ -12,7 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from search.outcome import Outcome
-from search.study import STUDY_FILE, SearchStudy
+from search.study import STUDY_FILE, SearchStudy, startup_trials
 from spaces import space_for
 from tests.small_search import ROOT
 
@@ -149,12 +149,24 @@ def test_an_interrupted_trial_that_never_got_its_values_is_not_lost(tmp_path):
     assert study.ask("a").params == PAPER
 
 
+def test_a_trial_killed_between_two_values_gets_the_rest_of_those_it_was_given(tmp_path):
+    study = make(tmp_path)
+    first = study._opened.ask()
+    study.space.dimensions[0].suggest(first)
+    assert len(first.params) == 1
+    study = make(tmp_path)
+    assert study.ask("a").params == PAPER
+
+
 def test_proposals_depend_on_seed_number_and_history_alone(tmp_path):
-    def run(folder, reopen):
+    def run(folder, reopen, kill=()):
         folder.mkdir()
         study, params = make(folder, seed=3), []
         for n in range(12):
             if n in reopen:
+                study = make(folder, seed=3)
+            if n in kill:
+                study.ask(f"k{n}")
                 study = make(folder, seed=3)
             params.append(study.ask(f"t{n}").params)
             finish(study, f"t{n}", [params[-1]["learning_rate"]])
@@ -162,6 +174,7 @@ def test_proposals_depend_on_seed_number_and_history_alone(tmp_path):
 
     straight = run(tmp_path / "a", ())
     assert run(tmp_path / "b", (4, 11)) == straight
+    assert run(tmp_path / "d", (), kill=(3, 10)) == straight
     assert len({p["gamma"] for p in straight}) == 12  # no draw is repeated after reopening
     other = tmp_path / "c"
     other.mkdir()
@@ -178,6 +191,16 @@ def test_the_sampler_is_the_one_we_mean(tmp_path):
     assert sampler._multivariate
     assert sampler._group
     assert sampler._constant_liar
+
+
+def test_a_short_search_is_not_all_random(tmp_path):
+    space = space_for("db", mu=0.5)
+    for trials, wanted in ((4, 4), (12, 4), (32, 8), (200, 10)):
+        assert startup_trials(trials) == wanted
+    study = SearchStudy(tmp_path, name="s", space=space, seed=0, startup_trials=4)
+    study.open(PAPER)
+    study.ask("a")
+    assert study._opened.sampler._n_startup_trials == 4
 
 
 def test_it_pickles_as_its_address(tmp_path):

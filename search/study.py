@@ -5,9 +5,9 @@ It lies in `study.db` (SQLite) in the search folder. SQLite rather than Optuna's
 leaves its lock behind, which the next opening waits for, up to half a minute; SQLite's price, some
 50 ms a trial, is nothing beside training.
 
-Numbers are Optuna's. A trial is proposed from (seed, number of trials asked for before it, ends told
-so far) alone. An interrupted trial and its rerun count once: a search that was killed, and had one
-trial at a time, goes on with the proposals that it would have made. States:
+Numbers are Optuna's. A trial is proposed from (seed, number of trials asked for before it, ends
+told so far) alone. An interrupted trial and its rerun count once: a search that was killed, and had
+one trial at a time, goes on with the proposals that it would have made. States:
 
     COMPLETE  completed; its value is the objective of the best epoch
     PRUNED    stopped by ASHA; intermediate values up to and with the epoch that it was stopped on

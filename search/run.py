@@ -186,12 +186,21 @@ def _search(spec: SearchSpec, data: EncodedDataset, terminal: Terminal) -> int:
     if stopped or record.status == "interrupted":
         terminal.say(f"interrupted; continue with: python -m search resume {spec.name}")
         return INTERRUPTED
+    _check_scored(record)
+    return DONE
+
+
+def _check_scored(record: SearchRecord) -> None:
+    why = record.reason or record.status
     if record.best is None:
         raise UserError(
-            f"no trial finished an epoch ({spec.folder / TRIALS_NAME} tells of each): "
-            f"{record.reason or record.status}"
+            f"no trial finished an epoch ({record.folder / TRIALS_NAME} tells of each): {why}"
         )
-    return DONE
+    if record.test_report is None:
+        raise UserError(
+            f"trial {record.best.number} has no test scores ({why}); score it with "
+            f"`python -m search resume {record.spec.name}`"
+        )
 
 
 def _sum_up(spec: SearchSpec, terminal: Terminal, tracker: Tracker) -> SearchRecord:

@@ -14,7 +14,7 @@ from search.cli import main
 from search.console import Terminal
 from search.request import RunRequest
 from search.spec import SearchSpec
-from tests.search_folder import write_search_folder
+from tests.search_folder import append_events, write_search_folder
 from tests.small_search import make_folder, small_spec
 from tests.tiny import tiny_encoded, tiny_encoder
 from trainable.errors import UsageError, UserError
@@ -188,3 +188,23 @@ def raising(error: Exception):
         raise error
 
     return fail
+
+
+def test_a_search_that_ends_without_test_scores_says_so(tmp_path, monkeypatch):
+    folder = write_search_folder(tmp_path / "runs/mine")
+    why = "no test scores: CUDA is gone"
+    ended = {"event": "search_ended", "status": "completed", "reason": why, "time": 2e9}
+    append_events(folder, [ended])
+    monkeypatch.setattr(run, "run_trials", lambda *_, **__: None)
+    out = io.StringIO()
+    terminal = Terminal(Console(file=out), Console(file=io.StringIO()))
+    spec = SearchSpec.load(folder / "spec.yaml")
+    assert run._search(spec, None, terminal) == 0
+    (folder / "test_report.json").unlink()
+    with pytest.raises(UserError) as caught:
+        run._search(spec, None, terminal)
+    assert str(caught.value) == (
+        f"trial 2 has no test scores ({why}); score it with `python -m search resume mine`"
+    )
+    assert (folder / "summary.json").exists()
+    assert "best 5 trials" in out.getvalue()

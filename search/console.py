@@ -13,8 +13,8 @@ class Terminal:
     """Results on standard output; warnings and errors, one line each, on standard error."""
 
     def __init__(self, out: Console | None = None, err: Console | None = None) -> None:
-        self.out = out or Console(highlight=False)
-        self.err = err or Console(highlight=False, stderr=True)
+        self.out = out or _console()
+        self.err = err or _console(stderr=True)
 
     def say(self, text: str = "", style: str | None = None) -> None:
         """One line of text, never wrapped, so that paths and links can be copied."""
@@ -28,7 +28,7 @@ class Terminal:
         """Tables and the like, each after an empty line."""
         for renderable in renderables:
             self.out.print()
-            self.out.print(renderable)
+            self.out.print(renderable, markup=False, emoji=False)
 
     def warn(self, text: str) -> None:
         """Something that the user should know and that stops nothing."""
@@ -42,6 +42,11 @@ class Terminal:
     def _line(self, label: str, style: str, text: str) -> None:
         self.err.print(label, style=style, end="", markup=False)
         self.err.print(text, markup=False, soft_wrap=True)
+
+
+def _console(*, stderr: bool = False) -> Console:
+    # cells of tables ask the console, whatever `print` was told
+    return Console(highlight=False, markup=False, emoji=False, stderr=stderr)
 
 
 def drop_output(stream: IO[str] | None = None) -> None:

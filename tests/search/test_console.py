@@ -1,0 +1,46 @@
+"""Text of users and files reaches the terminal as it is: no markup, no emoji."""
+
+import io
+
+from rich.console import Console
+from rich.table import Table
+
+from search.console import Terminal
+from search.progress import render
+from search.progress_state import ProgressState, apply
+from search.tables import chosen_table
+from tests.small_search import small_spec
+
+ODD = "/e[x]/[/b]/[bold]/:smile:"
+
+
+def test_an_encoder_with_brackets_is_shown_as_it_is(tmp_path, capsys):
+    spec = small_spec(tmp_path)
+    spec = spec.replace(config=spec.config.replace(encoder=ODD))
+    terminal = Terminal()
+    terminal.show(chosen_table(spec))
+    terminal.say(ODD)
+    terminal.note(ODD)
+    terminal.warn(ODD)
+    out, err = capsys.readouterr()
+    assert out.count(ODD) == 3
+    assert err == f"warning: {ODD}\n"
+
+
+def test_cells_of_any_table_are_no_markup(capsys):
+    table = Table(box=None, title=ODD)
+    table.add_column(ODD)
+    table.add_row(ODD)
+    Terminal().show(table)
+    assert capsys.readouterr().out.count(ODD) == 3
+    file = io.StringIO()
+    Terminal(Console(file=file, width=80)).show("[/b]")
+    assert file.getvalue() == "\n[/b]\n"
+
+
+def test_the_live_view_reads_no_markup(tmp_path, capsys):
+    state = ProgressState(spec=small_spec(tmp_path))
+    start = {"event": "trial_started", "time": 1.0, "trial": 0, "params": {"x": ODD}}
+    state = apply(apply(state, {"event": "search_started", "time": 1.0, "attempt": 1}), start)
+    Terminal().out.print(render(state, 200, 2.0), width=200)
+    assert ODD[:-1] in capsys.readouterr().out  # cut at the edge

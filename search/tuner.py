@@ -24,6 +24,7 @@ from trainable.encoded import EncodedDataset
 from trainable.errors import UsageError, UserError, one_line
 
 if TYPE_CHECKING:
+    from search.recorder import Recorder
     from search.stopping import StopSwitch
 
 _MAX_FAILURES: Final = 1
@@ -160,7 +161,6 @@ class _Attempt:
 
         from search.recorder import Recorder
         from search.searcher import StudySearcher
-        from search.stopping import ActorReaper
 
         if trainable is None:
             from trainable.trial import FineTuneTrial as trainable  # noqa: N813
@@ -191,17 +191,25 @@ class _Attempt:
                 trial_name_creator=_trial_name,
                 trial_dirname_creator=_trial_name,
             ),
-            run_config=tune.RunConfig(
-                name=spec.name,
-                storage_path=str(scratch),
-                stop=switch,
-                callbacks=[recorder, ActorReaper(switch)],
-                verbose=0,
-                failure_config=tune.FailureConfig(max_failures=_MAX_FAILURES),
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            ),
+            run_config=_run_config(spec.name, scratch, switch, recorder),
         )
         tuner.fit()
+
+
+def _run_config(name: str, scratch: Path, switch: "StopSwitch", recorder: "Recorder") -> Any:
+    from ray import tune
+
+    from search.stopping import ActorReaper
+
+    return tune.RunConfig(
+        name=name,
+        storage_path=str(scratch),
+        stop=switch,
+        callbacks=[recorder, ActorReaper(switch)],
+        verbose=0,
+        failure_config=tune.FailureConfig(max_failures=_MAX_FAILURES),
+        checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+    )
 
 
 def build_scheduler(spec: SearchSpec, study: SearchStudy) -> Any:

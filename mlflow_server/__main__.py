@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from mlflow_server.server import Server, ServerError, check_port
 from mlflow_server.store import Store, StoreError
@@ -62,8 +63,15 @@ def _check_address(host: str, port: int) -> None:
         )
 
 
+class _Parser(argparse.ArgumentParser):
+    """Wrong use is one line, without the block of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message.removeprefix('argument ')}; see `{self.prog} --help`\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m mlflow_server",
         description="Serve the MLflow store of a runs folder, on this machine, until Ctrl-C.",
     )

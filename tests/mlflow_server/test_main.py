@@ -213,3 +213,17 @@ def test_four_at_once_on_a_fresh_folder(tmp_path):
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--port", "x"], "--port: invalid int value: 'x'"),
+        (["--prot", "5000"], "unrecognized arguments: --prot 5000"),
+    ],
+)
+def test_wrong_use_is_one_line(arguments, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (f"error: {message}; see `python -m mlflow_server --help`\n")

@@ -188,3 +188,27 @@ def test_as_a_module_wrong_use_costs_no_torch():
     assert done.stderr.splitlines()[-1] == "error: none.yaml: no such file"
     assert "| torch\n" not in done.stderr
     assert not (ROOT / "m").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the following arguments are required: BEST.YAML, --out"),
+        (["b", "--out", "m", "--bad"], "unrecognized arguments: --bad"),
+        (["b", "--out", "m", "--train-on", "x"], "--train-on: invalid choice: 'x' (choose from "),
+    ],
+)
+def test_wrong_use_is_one_line(arguments, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    error = capsys.readouterr().err
+    assert (ended.value.code, error.count("\n")) == (2, 1)
+    assert error.startswith(f"error: {message}")
+    assert error.endswith("; see `python -m trainable --help`\n")
+
+
+def test_an_unknown_users_home(best_yaml, tmp_path, capsys):
+    arguments = [str(best_yaml), "--out", str(tmp_path / "m"), "--data", "~nosuchuser/d"]
+    assert "--data ~nosuchuser/d: no home folder of that user is known" in refused(
+        arguments, capsys
+    )

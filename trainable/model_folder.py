@@ -8,6 +8,7 @@ README.md                         the model card
 """
 
 import copy
+import dataclasses
 import json
 import os
 import shutil
@@ -76,7 +77,9 @@ def _write(result: Retrained, folder: Path, name: str) -> None:
     )
     tokenizer.model_max_length = settings.max_length
     tokenizer.save_pretrained(folder)
-    result.best.save(folder / "best.yaml")
+    # a folder of models travels further than the data: `--data` says where they lie
+    best = dataclasses.replace(result.best, config=settings.replace(data_path=None))
+    best.save(folder / "best.yaml")
     report = json.dumps(result.report, indent=2, ensure_ascii=False) + "\n"
     (folder / "test_report.json").write_text(report, encoding="utf-8")
     (folder / "README.md").write_text(model_card(result, name), encoding="utf-8")

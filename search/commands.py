@@ -25,12 +25,13 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 def resume(options: argparse.Namespace, terminal: Terminal) -> int:
     """Continue or extend a search."""
     from search.run import resume_search
+    from search.tracking.check import absolute_uri
 
     said = {
         "trials": options.trials,
         "time_budget_s": options.time_budget,
         "address": options.address,
-        "tracking_uri": options.tracking_uri,
+        "tracking_uri": absolute_uri(options.tracking_uri),
     }
     changes = {name: value for name, value in said.items() if value is not None}
     return resume_search(options.name, options.runs_dir, changes, terminal)

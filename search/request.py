@@ -17,6 +17,7 @@ import yaml
 from search.hardware import Hardware
 from search.presets import AUTO, Preset, choose_resources, find_preset
 from search.spec import SearchSpec
+from search.tracking.check import absolute_uri
 from spaces import Space, change_space, fix, space_for
 from trainable.config import (
     LOSS_HYPERPARAMETERS,
@@ -104,7 +105,7 @@ def resolve(request: RunRequest, hardware: Hardware, *, mu: float | None = None)
         max_concurrent=resources.max_concurrent,
         seed=config.seed,
         address=request.address,
-        tracking_uri=request.tracking_uri,
+        tracking_uri=absolute_uri(request.tracking_uri),
     )
 
 

@@ -227,6 +227,23 @@ def without_credentials(uri: str | None) -> str | None:
     return f"{parts.scheme}://{host}{parts.path}{'?' if query else ''}{query}"
 
 
+def scrub(text: str, uri: str) -> str:
+    """`text`, such as an error of a library, without the credentials of `uri`.
+
+    >>> scrub("no answer from http://ann:pw@host/api", "http://ann:pw@host")
+    'no answer from http://host/api'
+    """
+    text = text.replace(uri, without_credentials(uri) or "")
+    parts = urlsplit(uri) if "://" in uri else None
+    if parts is None:
+        return text
+    user, at, _ = parts.netloc.rpartition("@")
+    secrets = [f"{user}{at}", *(v for k, v in parse_qsl(parts.query) if _SECRET_KEYS.search(k))]
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "")
+    return text
+
+
 def _plain(field: dataclasses.Field[Any], value: Any) -> Any:
     """`value` if it has the plain type of `field` (the two nested ones are built elsewhere)."""
     annotation = str(field.type)

@@ -37,6 +37,12 @@ def database_path(uri: str) -> Path | None:
     return Path(uri.removeprefix(_SQLITE)).absolute() if uri.startswith(_SQLITE) else None
 
 
+def absolute_uri(uri: str | None) -> str | None:
+    """`uri` as it is, but for the path of a SQLite URI, which becomes absolute."""
+    path = None if uri is None else database_path(uri)
+    return uri if path is None else f"{_SQLITE}{path}"
+
+
 def check_tracking(uri: str | None, runs_dir: Path) -> None:
     """Check within 10 seconds that a search can be tracked at `uri`; writes nothing.
 

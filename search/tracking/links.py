@@ -4,15 +4,25 @@ Without `workflowType=machine_learning` a fresh browser opens the GenAI menu ins
 Nested runs show only in a list sorted by creation; a filter or a sort by metric flattens it.
 """
 
+import shlex
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
 
+from search.tracking.check import DATABASE_NAME
 from trainable.config import BEST_OBJECTIVE
 
 LOCAL_SERVER: Final = "http://127.0.0.1:5000"
-"""Where `python -m mlflow_server` serves the default store."""
+"""Where `python -m mlflow_server` and `mlflow server` serve, unless told otherwise."""
 
 _MODE: Final = ("workflowType", "machine_learning")
+
+
+def server_command(database: Path, uri: str, runs_dir: Path) -> str:
+    """What serves a SQLite store: our own server where it lies in a runs folder, MLflow's else."""
+    if database == runs_dir / DATABASE_NAME:
+        return f"python -m mlflow_server --runs-dir {shlex.quote(str(runs_dir))}"
+    return f"mlflow server --backend-store-uri {shlex.quote(uri)}"
 
 
 def trials_filter(search_id: str) -> str:

@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from search.lock import is_live
-from search.spec import without_credentials
+from search.spec import scrub, without_credentials
 from search.tracking.check import database_path
-from search.tracking.links import LOCAL_SERVER, nested_link, search_link, trials_link, view_link
+from search.tracking.links import (
+    LOCAL_SERVER,
+    nested_link,
+    search_link,
+    server_command,
+    trials_link,
+    view_link,
+)
 from search.tracking.replay import Replay
 from trainable.errors import one_line
 
@@ -41,7 +48,6 @@ class Tracker:
         report: Callable[[str], None] | None = None,
     ) -> None:
         self._replay = Replay(folder.absolute(), tracking_uri)
-        self._is_default_store = tracking_uri is None
         self._report = report or _log.warning
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -83,12 +89,13 @@ class Tracker:
 
     @property
     def links(self) -> tuple[str, ...]:
-        """Lines to print: where to look, and for the default store the command that serves it."""
+        """Lines to print: where to look, and for a database the command that serves it."""
         sender = self._replay.sender
         lines = []
-        if self._is_default_store:
-            lines.append(f"python -m mlflow_server --runs-dir {self._replay.folder.parent}")
-        base = LOCAL_SERVER if database_path(self._replay.uri) else self._store.rstrip("/")
+        database = database_path(self._replay.uri)
+        if database is not None:
+            lines.append(server_command(database, self._replay.uri, self._replay.folder.parent))
+        base = LOCAL_SERVER if database else self._store.rstrip("/")
         if sender is None or sender.experiment_id is None:
             return (*lines, base)
         experiment, run = sender.experiment_id, sender.run_id(None)
@@ -125,9 +132,10 @@ class Tracker:
         except Exception as error:  # noqa: BLE001 - whatever it is, the search goes on
             self._failures += 1
             if self._failures == 1:
+                reason = scrub(one_line(error), self._replay.uri)
                 self._deadline = min(self._deadline, time.monotonic() + _GIVE_UP_CLOSING_S)
                 self._tell(
-                    f"MLflow: {self._store} does not record: {one_line(error)[:_MAX_REASON]}; the "
+                    f"MLflow: {self._store} does not record: {reason[:_MAX_REASON]}; the "
                     "search goes on, what is missing is sent later"
                 )
         else:

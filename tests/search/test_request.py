@@ -151,3 +151,11 @@ def test_a_dataset_to_describe():
     assert config.split_seed == 5
     own = data_config("x.csv", hardware=HERE, settings=("text_column=body",))
     assert (own.dataset, own.text_column) == ("file", "body")
+
+
+def test_a_relative_database_becomes_absolute(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    spec = spec_of(tracking_uri="sqlite:///mine.db")
+    assert spec.tracking_uri == f"sqlite:///{tmp_path}/mine.db"
+    other = "http://host:5000/sqlite"
+    assert spec_of(tracking_uri=other).tracking_uri == other

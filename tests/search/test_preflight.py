@@ -249,6 +249,11 @@ def test_warnings(tmp_path):
         "2 trials are too few for ASHA to choose among with --reduction-factor 2"
     ]
     assert warned(settings=("learning_rate=1e-5",)) == [
+        "learning_rate fixed at another value than the paper's: trial 0 has 'starting values' "
+        "instead of the paper's",
+        "nothing is searched: every trial has the same settings",
+    ]
+    assert warned(settings=("learning_rate=1e-4",)) == [
         "nothing is searched: every trial has the same settings"
     ]
     assert warned(space=str(path)) == [

@@ -1,6 +1,7 @@
 """summary.json, trials.csv and the tables, from a hand-written search."""
 
 import csv
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -8,7 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from search.published import PUBLISHED, published_row
+from search.hardware import Hardware
+from search.published import PUBLISHED, published_row, unlike_paper
+from search.request import RunRequest, resolve
 from search.results import load_search
 from search.summary import write_summary
 from search.tables import (
@@ -124,7 +127,45 @@ def test_what_cannot_be_compared_is_said(tmp_path):
     notes = score_notes(record, write_summary(record))
     assert notes[-1] == (
         "published: Huang et al. 2021, table 2, bert-base-cased on all documents; ours has "
-        "the encoder minilm: not comparable"
+        "the encoder minilm, at most 4 epochs: not comparable"
+    )
+
+
+def test_the_papers_epochs_can_be_compared(tmp_path):
+    folder = write_search_folder(tmp_path / "s", dataset="reuters")
+    record = load_search(folder)
+    config = record.spec.config.replace(epochs=40, encoder="bert-base-cased")
+    record = dataclasses.replace(record, spec=record.spec.replace(config=config))
+    assert score_notes(record, write_summary(record))[-1].endswith("on all documents")
+
+
+@pytest.mark.parametrize(
+    ("settings", "unlike"),
+    [
+        ((), ()),
+        (("learning_rate=1e-4", "gamma=2", "mu=0.9"), ()),
+        (("learning_rate=2e-4",), ("learning_rate",)),
+        (("gamma=1", "mu=0.3"), ("gamma", "mu")),
+    ],
+)
+def test_values_that_are_not_the_papers_are_not_called_so(settings, unlike, tmp_path):
+    hardware = Hardware(cpus=2, memory_gib=16.0, gpus=0)
+    spec = resolve(RunRequest(loss="db", settings=settings), hardware, mu=0.7)
+    assert unlike_paper(spec) == unlike
+    record = load_search(write_search_folder(tmp_path / "s"))
+    record = dataclasses.replace(record, spec=spec)
+    summary = write_summary(record)
+    words = "starting values" if unlike else "paper's values"
+    assert f"{words}, val" in text_of(scores_table(record, summary))
+    assert f"gain over the {words} on validation: micro" in "\n".join(score_notes(record, summary))
+
+
+def test_a_range_without_the_papers_value_begins_elsewhere(tmp_path):
+    path = tmp_path / "space.yaml"
+    path.write_text("learning_rate: {low: 1e-5, high: 5e-5}\n")
+    hardware = Hardware(cpus=2, memory_gib=16.0, gpus=0)
+    assert unlike_paper(resolve(RunRequest(loss="bce", space=str(path)), hardware)) == (
+        "learning_rate",
     )
 
 

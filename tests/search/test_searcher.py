@@ -16,7 +16,7 @@ from search.journal import Journal, read_journal
 from search.recorder import Recorder
 from search.searcher import StudySearcher
 from search.study import SearchStudy
-from search.tuner import build_scheduler
+from search.tuner import _Attempt, build_scheduler
 from spaces import change_space
 from tests.small_search import small_spec
 from trainable.config import BEST_OBJECTIVE, TrialConfig
@@ -314,3 +314,15 @@ def test_asha_is_rebuilt_from_the_study(search):
     assert scheduler.on_trial_result(None, new, {"epoch": 1, BEST_OBJECTIVE: 0.5}) == "STOP"
     assert scheduler._metric == BEST_OBJECTIVE
     assert scheduler._max_t == EPOCHS
+
+
+def test_an_attempt_begins_with_weights_that_the_journal_knows(search):
+    trial = search.start("a")
+    search.step(trial, 1, 0.3)
+    other = search.start("b")
+    search.step(other, 1, 0.3)
+    known, unknown = keep_weights(search, 0, 1, 0.3), keep_weights(search, 1, 2, 0.3)
+    attempt = _Attempt.open(search.spec.replace(trials=20), ())
+    assert [known.exists(), unknown.exists()] == [True, False]
+    attempt.study.ask("c")
+    assert attempt.study._opened.sampler._n_startup_trials == 5

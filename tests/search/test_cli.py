@@ -163,7 +163,8 @@ def test_a_space_file_is_checked(text, message, tmp_path, capsys):
     assert error_of(capsys).startswith(f"error: {message.replace('SPACE', str(path))}")
 
 
-def test_space_prints_a_table(tmp_path, capsys):
+def test_space_prints_a_table(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     path = tmp_path / "space.yaml"
     path.write_text("batch_size: [16, 32]\n")
     assert main(["space", "--loss", "fl", "--space", str(path), "--set", "gamma=2"]) == 0

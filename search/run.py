@@ -216,6 +216,8 @@ def _sum_up(spec: SearchSpec, terminal: Terminal, tracker: Tracker) -> SearchRec
     if record.best is not None:
         write_best(record, spec.folder / BEST_NAME)
     _draw(record, terminal)
+    if record.trials:
+        tracker.start()  # where only the test evaluation was left, no trial has started it
     tracker.close(TRACKER_FLUSH_S)
     if record.trials:
         terminal.show(trials_table(record))

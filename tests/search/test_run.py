@@ -208,3 +208,43 @@ def test_a_search_that_ends_without_test_scores_says_so(tmp_path, monkeypatch):
     )
     assert (folder / "summary.json").exists()
     assert "best 5 trials" in out.getvalue()
+
+
+class StandIn:
+    """A tracker, or a progress view, that notes what is asked of it."""
+
+    links = ("link",)
+
+    def __init__(self, *_, **__):
+        self.calls = calls_of_trackers
+        self.calls.clear()
+
+    def start(self):
+        self.calls.append("start")
+
+    def close(self, _):
+        self.calls.append("close")
+
+    def on_event(self, event):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+calls_of_trackers: list[str] = []
+
+
+def test_a_resume_that_only_scores_the_test_set_is_tracked_too(tmp_path, monkeypatch):
+    folder = write_search_folder(tmp_path / "runs" / "s")
+    record = run.load_search(folder)
+    monkeypatch.setattr(run, "Progress", StandIn)
+    monkeypatch.setattr(run, "Tracker", StandIn)
+    monkeypatch.setattr(run, "run_trials", lambda *_, **__: None)  # no trial is left
+    monkeypatch.setattr(run, "_draw", lambda *_: None)
+    spec = record.spec.replace(runs_dir=str(tmp_path / "runs"), name="s")
+    run._search(spec, None, Terminal(Console(file=io.StringIO())))
+    assert calls_of_trackers == ["start", "close"]

@@ -40,7 +40,7 @@ from trainable.optim import build_optimizer, learning_rate_at, set_learning_rate
 from trainable.packed import MaskDropout
 from trainable.thresholds import THRESHOLDS_K, Counts, ThresholdCounts, best_threshold
 
-_TRIM_STEPS: Final = 64
+_TRIM_STEPS: Final = 8
 _CHUNK_DOCS: Final = 1024
 _CHUNK_ELEMENTS: Final = 2**24
 """Of the [B, L] tensors of an evaluation, whatever the number of labels (DESIGN D12)."""

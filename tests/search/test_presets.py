@@ -43,7 +43,7 @@ def test_the_papers_setting():
     [
         (machine(cpus=2), 0.0, (1.0, 2)),
         (machine(cpus=16, memory_gib=64), 0.0, (1.0, 12)),  # no more than there are trials
-        (machine(cpus=16, memory_gib=8), 0.0, (1.0, 3)),  # memory for three
+        (machine(cpus=16, memory_gib=8), 0.0, (1.0, 2)),  # memory for two
         (machine(cpus=1, memory_gib=1), 0.0, (1.0, 1)),
         (machine(cpus=16, gpus=1), 1.0, (16.0, 1)),
         (machine(cpus=16, gpus=2), 0.5, (4.0, 4)),

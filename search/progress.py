@@ -178,7 +178,7 @@ def _table(state: ProgressState, *, wide: bool) -> Table:
         table.add_column("docs/s", justify="right", no_wrap=True)
         table.add_column("curve", no_wrap=True, min_width=10)
     table.add_column("status", no_wrap=True)
-    table.add_column("settings", no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column("settings")  # the one column that may shrink: its cells are cut, not wrapped
     best = state.best
     for trial in [*state.running[:_MAX_RUNNING], *_noteworthy(state)]:
         mark = "*" if best is not None and trial.number == best.number else ""
@@ -195,9 +195,9 @@ def _noteworthy(state: ProgressState) -> list[TrialState]:
     return [*best, *latest[: _MAX_ENDED - len(best)]]
 
 
-def _cells(trial: TrialState, epochs: int, mark: str, *, wide: bool) -> list[str]:
+def _cells(trial: TrialState, epochs: int, mark: str, *, wide: bool) -> list[str | Text]:
     metrics = trial.metrics
-    cells = [
+    cells: list[str | Text] = [
         f"{mark}{trial.number}",
         f"{trial.epoch}/{epochs}",
         _score(metrics.get(OBJECTIVE)),
@@ -207,7 +207,8 @@ def _cells(trial: TrialState, epochs: int, mark: str, *, wide: bool) -> list[str
     if wide:
         speed = metrics.get("time/train_docs_per_s")
         cells += ["" if speed is None else f"{speed:.0f}", sparkline(trial.curve)]
-    return [*cells, trial.status.replace("_", " "), settings(trial.params)]
+    cut = Text(settings(trial.params), no_wrap=True, overflow="ellipsis")
+    return [*cells, trial.status.replace("_", " "), cut]
 
 
 def _trial_line(state: ProgressState, trial: TrialState, event: Mapping[str, Any]) -> str:

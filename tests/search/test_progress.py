@@ -156,6 +156,18 @@ def test_the_view_fits_the_terminal(spec, width):
         assert "best: trial 2, epoch 1: micro-F1 0.3702 at 0.41, macro-F1 0.1851" in text
 
 
+@pytest.mark.parametrize("width", [80, 90, 120])
+def test_long_settings_are_cut_and_nothing_else(spec, width):
+    long = {name: 0.123456 for name in ("learning_rate", "gamma", "alpha", "beta", "mu", "kappa")}
+    event = started(0, 1001) | {"params": {**long, "lambda_": 3.123, "weight_decay": 0.01234}}
+    text = text_of(render(fold(spec, begun(), event, epoch(0, 1, 1010)), width, 1030.0), width)
+    for name in ("trial", "epoch", "micro-F1", "best", "macro-F1", "status", "settings"):
+        assert name in text
+    [row] = [line for line in text.splitlines() if "running" in line and "0.5000" in line]
+    assert "lr 0.123" in row
+    assert row.rstrip().endswith("\u2026")
+
+
 def test_the_view_before_anything_happened(spec):
     text = text_of(render(ProgressState(spec=spec), 80, 1000.0), 80)
     assert "to go: unknown" in text

@@ -111,8 +111,8 @@ def choose_resources(
 ) -> Resources:
     """Fill what the user left open.
 
-    On a CPU one core a trial: two one-thread trials outrun one two-thread trial (DESIGN 6). On a
-    GPU the cores are shared among the trials that fit.
+    On a CPU one core a trial: a second thread adds a tenth to a trial's speed (docs/LOG.md), a
+    second trial doubles the work done. On a GPU the cores are shared among the trials that fit.
     """
     if cpus is None:
         slots = _gpu_slots(hardware, gpus) if gpus else hardware.cpus

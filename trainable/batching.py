@@ -1,8 +1,8 @@
 """From document numbers to padded tensors: the order of an epoch, slices of like length.
 
 A step of the optimiser always sees the same B documents; they are cut into slices of like length
-that are padded each to its own longest, and whose gradients add up (DESIGN section 6). Buckets
-across the whole set would make batches of one class, because Reuters' largest class is short.
+that are padded each to its own longest, and whose gradients add up. Buckets across the whole set
+would make batches of one class, because Reuters' largest class is short.
 
 Shapes: B documents of a slice or batch, L labels, N documents of a split, T word pieces.
 """

@@ -34,7 +34,7 @@ def summarize(record: SearchRecord) -> dict[str, Any]:
         "loss": spec.config.loss,
         "encoder": spec.config.encoder,
         "best": _trial(best) if best else None,
-        "validation": _validation(best) if best else None,
+        "validation": {**_validation(best), **_by_labels_of_document(record)} if best else None,
         "test": _test(record.test_report),
         "test_evaluations": record.test_evaluations,
         "paper_values": {**_trial(paper), "validation": _validation(paper)} if paper else None,
@@ -43,6 +43,11 @@ def summarize(record: SearchRecord) -> dict[str, Any]:
         "epochs": record.epochs_spent,
         "wall_s": round(record.wall_s, 3),
     }
+
+
+def _by_labels_of_document(record: SearchRecord) -> dict[str, Any]:
+    """Validation scores of single- and multi-label documents: known once the winner was scored."""
+    return dict((record.test_report or {}).get("validation", {}))
 
 
 def write_summary(record: SearchRecord) -> dict[str, Any]:
@@ -100,11 +105,11 @@ def _validation(trial: TrialRecord) -> dict[str, Any]:
 
 
 def _test(report: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The report without its long parts (per label, threshold curve)."""
+    """The report without its long parts, and without what is not of the test set."""
     if report is None:
         return None
-    long = {"per_label", "threshold_curve"}
-    return {key: value for key, value in report.items() if key not in long}
+    other = {"per_label", "threshold_curve", "validation"}
+    return {key: value for key, value in report.items() if key not in other}
 
 
 def _gain(best: TrialRecord | None, paper: TrialRecord | None) -> dict[str, float] | None:

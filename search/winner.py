@@ -88,9 +88,11 @@ def evaluate_on_test(
         epoch: That epoch, counted from 1.
 
     Returns:
-        `trainable.evaluation.evaluation_report`; with `retrained_objective`, the validation
-        micro-F1 that came out, where it was trained again: the same as in the search on the same
-        device. The threshold is then that of the new training.
+        `trainable.evaluation.evaluation_report`; with `validation`, the scores on the validation
+        documents with one and with several labels, which no epoch records; with
+        `retrained_objective`, the validation micro-F1 that came out, where it was trained again:
+        the same as in the search on the same device. The threshold is then that of the new
+        training.
     """
     from safetensors.torch import load_file
 
@@ -106,8 +108,10 @@ def evaluate_on_test(
         again = {"retrained_objective": metrics[OBJECTIVE]}
     else:
         session.model.load_state_dict(load_file(Path(weights)))
+    on_val = evaluation_report(session.probabilities("val"), threshold=threshold, data=data)
     report = evaluation_report(session.probabilities("test"), threshold=threshold, data=data)
-    return {**report, **again}
+    parts = {name: on_val[name] for name in ("single_label", "multi_label") if name in on_val}
+    return {**report, "validation": parts, **again}
 
 
 def _last_rows(events: Iterable[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:

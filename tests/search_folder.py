@@ -121,6 +121,7 @@ def test_report() -> dict[str, Any]:
         "head": _scores(0.9),
         "medium": _scores(0.75),
         "tail": _scores(0.4),
+        "validation": {"multi_label": {"num_docs": 30, **_scores(0.7)}},
         "single_label": {"num_docs": 250, **_scores(0.86)},
         "multi_label": {"num_docs": 50, **_scores(0.7)},
         "per_label": [

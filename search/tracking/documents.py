@@ -142,7 +142,8 @@ def dataset_input(dataset: Mapping[str, Any]) -> dict[str, str]:
 
 def report_message(report: Mapping[str, Any], time_ms: int) -> Message:
     """The sealed test evaluation: metrics `test/...` and the table of labels."""
-    values = {f"test/{key}": value for key, value in _flat(report).items() if "_f1" in key}
+    of_test = {key: value for key, value in report.items() if key != "validation"}
+    values = {f"test/{key}": value for key, value in _flat(of_test).items() if "_f1" in key}
     table = {"per_label.csv": per_label_csv(report["per_label"])} if "per_label" in report else {}
     return Message(trial=None, points=points(values, time_ms=time_ms, step=0), texts=table)
 

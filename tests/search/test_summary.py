@@ -47,6 +47,7 @@ def test_the_summary(record):
     assert set(summary["validation"]) >= {"head", "medium", "tail", "micro_f1_at_0.5"}
     assert (summary["test"]["micro_f1"], summary["test"]["tail"]["micro_f1"]) == (0.83, 0.4)
     assert summary["test"]["single_label"]["num_docs"] == 250
+    assert summary["validation"]["multi_label"]["num_docs"] == 30
     assert "per_label" not in summary["test"]
     assert summary["test_evaluations"] == 1
     assert (paper["trial"], paper["objective"]) == (0, objective(0, 4))

@@ -1,8 +1,10 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from sklearn.metrics import f1_score
 
 from search.events import EventLog
 from search.final_test import find_weights
@@ -138,6 +140,13 @@ def test_the_kept_weights_give_the_scores_of_their_epoch(tmp_path):
     assert report["num_docs"] == 20
     assert report["micro_f1"] == pytest.approx(wanted["test/micro_f1"], abs=1e-9)
     assert report["macro_f1"] == pytest.approx(wanted["test/macro_f1"], abs=1e-9)
+    # the validation documents apart by their number of labels, against scikit-learn
+    probs, targets = (torch.cat(x).numpy() for x in zip(*session.probabilities("val"), strict=True))
+    one = targets.sum(1) == 1
+    preds = probs >= np.float32(best.threshold)
+    single = f1_score(targets[one], preds[one], average="micro", zero_division=0)
+    assert report["validation"]["single_label"]["num_docs"] == one.sum()
+    assert report["validation"]["single_label"]["micro_f1"] == pytest.approx(single, abs=1e-9)
 
 
 def test_lost_weights_are_trained_again_to_the_same_scores(tmp_path):

@@ -1,7 +1,6 @@
 """Small files of a search folder: written whole or not at all, read with one-line errors."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import yaml
 
 from trainable.errors import UsageError
+from trainable.paths import write_text
 
 
 def write_yaml(path: Path, kind: str, version: int, values: Mapping[str, Any]) -> None:
@@ -61,16 +61,6 @@ def read_json(path: Path) -> dict[str, Any] | None:
     if not isinstance(values, dict):
         raise UsageError(f"{path}: must hold a JSON object")
     return values
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write through a neighbour file and a rename, so that no reader sees half of it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _reason(error: Exception) -> str:

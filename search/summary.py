@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from search.files import write_json, write_text
+from search.files import write_json
 from search.results import SearchRecord, TrialRecord
 from trainable.datasets.records import GROUPS
+from trainable.paths import write_text
 
 SUMMARY_NAME: Final = "summary.json"
 TRIALS_NAME: Final = "trials.csv"

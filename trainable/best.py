@@ -5,7 +5,6 @@ Imports no torch: the command line writes it, `python -m trainable` reads it.
 
 import dataclasses
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self, TypeGuard
@@ -14,6 +13,7 @@ import yaml
 
 from trainable.config import LOSS_HYPERPARAMETERS, OBJECTIVE, TrialConfig, parse_setting
 from trainable.errors import UsageError, unknown_name
+from trainable.paths import write_text
 
 BEST_FORMAT: Final = "longtail-search/best"
 BEST_VERSION: Final = 1
@@ -84,12 +84,7 @@ class BestConfig:
             "versions": dict(self.versions),
         }
         text = _HEADER + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            unfinished.write_text(text, encoding="utf-8")
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_text(path, text)
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -1,5 +1,6 @@
-"""Paths as users write them: `~` and its mistakes."""
+"""Paths that users name: `~` and its mistakes, and files written whole or not at all."""
 
+import os
 from pathlib import Path
 
 from trainable.errors import UsageError
@@ -33,3 +34,13 @@ def is_folder(path: str | Path, what: str) -> bool:
         return expand(path, what).is_dir()
     except OSError as error:
         raise UsageError(f"{what} {path}: cannot be read ({error.strerror})") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write through a neighbour file and a rename, so that no reader sees half of it."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from transformers import BertForSequenceClassification
 
-from trainable.batching import Indices, batches_of, epoch_order
+from trainable.batching import batches_of, epoch_order
 from trainable.config import BEST_OBJECTIVE, OBJECTIVE, TrialConfig
 from trainable.datasets.records import SplitName
 from trainable.device import (
@@ -36,8 +36,9 @@ from trainable.label_stats import label_stats
 from trainable.losses import LossFunction, build_loss
 from trainable.metrics import split_metrics
 from trainable.model import PristineWeights, build_model
-from trainable.optim import build_optimizer, learning_rate_at, set_learning_rate
+from trainable.optim import build_optimizer, learning_rate_at
 from trainable.packed import MaskDropout
+from trainable.step import OptimizerStep
 from trainable.thresholds import THRESHOLDS_K, Counts, ThresholdCounts, best_threshold
 
 _TRIM_STEPS: Final = 8
@@ -97,6 +98,7 @@ class TrainingSession:
         )
         self._optimizer = build_optimizer(self.model, config)
         self._loss = _loss_of(config, data)
+        self._step = OptimizerStep(self._forward, self._optimizer, self._loss, config)
         self._steps_per_epoch = -(-len(data.train) // config.batch_size)
 
     @property
@@ -199,39 +201,14 @@ class TrainingSession:
         watch = FiniteWatch(step, every=1 if self.device.type == "cpu" else 32)
         total_loss = torch.zeros((), dtype=torch.float64, device=self.device)
         for docs_B in batches_of(order, self.config.batch_size):
-            set_learning_rate(self._optimizer, self._learning_rate(step))
-            self._optimizer.zero_grad(set_to_none=True)
-            batch_loss = self._accumulate_gradients(docs_B)
-            watch.add(batch_loss, self._clip_gradients())
-            self._optimizer.step()
-            total_loss += batch_loss * len(docs_B)
+            loss, norm = self._step(self.data.train, docs_B, self._learning_rate(step))
+            watch.add(loss, norm)
+            total_loss += loss * len(docs_B)
             step += 1
             if self.device.type == "cpu" and step % _TRIM_STEPS == 0:
                 return_free_memory()
         watch.check()
         return total_loss.item() / len(order)
-
-    def _accumulate_gradients(self, docs_B: Indices) -> Tensor:
-        """Backward through a batch, slice by slice; returns its loss, the mean over B x L."""
-        split = self.data.train
-        batch_loss = torch.zeros((), device=self.device)
-        with self._forward.autocast():
-            for positions in self._forward.slices(split, docs_B):
-                docs = docs_B[positions]
-                logits_BL = self._forward.logits(split, docs)
-                loss = self._loss(logits_BL, self._forward.targets(split, docs))
-                share = loss * (len(docs) / len(docs_B))
-                share.backward()
-                batch_loss += share.detach()
-        return batch_loss
-
-    def _clip_gradients(self) -> Tensor:
-        """Clip to `max_grad_norm` if it is set; returns the global norm before."""
-        parameters = [p for p in self.model.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        if self.config.max_grad_norm > 0:
-            torch.nn.utils.clip_grads_with_norm_(parameters, self.config.max_grad_norm, norm)
-        return norm
 
     def _logits(self, split_name: SplitName) -> Iterator[tuple[Tensor, Tensor]]:
         """Logits and targets of consecutive documents, on the device."""

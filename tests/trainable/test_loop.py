@@ -93,7 +93,7 @@ def test_slices_give_the_gradients_of_the_whole_batch(session_of, monkeypatch, l
     session._forward.packed = packed
     docs = np.arange(20)
     assert len(session._forward.slices(DATA.train, docs)) > 2
-    batch_loss = session._accumulate_gradients(docs)
+    batch_loss = session._step.accumulate_gradients(DATA.train, docs)
     # the truth: one padded pass of the model as transformers runs it
     lengths = DATA.train.lengths[docs]
     ids = torch.zeros(20, int(lengths.max()), dtype=torch.int64)
@@ -222,8 +222,8 @@ def test_one_label(session_of):
 
 def test_gradient_clipping(session_of):
     session = session_of(max_grad_norm=1e-3)
-    session._accumulate_gradients(np.arange(8))
-    before = session._clip_gradients()
+    session._step.accumulate_gradients(DATA.train, np.arange(8))
+    before = session._step.clip_gradients()
     grads = torch.cat([p.grad.flatten() for p in session.model.parameters()])
     assert before.item() > 1e-3
     assert grads.norm().item() == pytest.approx(1e-3, rel=1e-3)
@@ -284,9 +284,9 @@ def test_best_is_the_first_epoch_with_the_highest_objective(session_of, monkeypa
 
 def test_diverged_by_the_loss(session_of, monkeypatch):
     session = session_of()
-    real, calls = session._loss, itertools.count()
+    real, calls = session._step._loss, itertools.count()
     monkeypatch.setattr(
-        session, "_loss", lambda *args: real(*args) * (math.nan if next(calls) > 6 else 1)
+        session._step, "_loss", lambda *args: real(*args) * (math.nan if next(calls) > 6 else 1)
     )
     with pytest.raises(DivergedError, match=r"the loss is not finite at step \d") as caught:
         session.run_epoch()

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
-from transformers import BertForSequenceClassification
-from transformers.models.bert.modeling_bert import BertLayer
+from transformers import BertForSequenceClassification, BertModel
+from transformers.models.bert.modeling_bert import BertEmbeddings, BertLayer
 
 from trainable.packing import AttentionGroup, PackedBatch
 
@@ -60,12 +60,7 @@ def classify_packed(
     hidden_p = config.hidden_dropout_prob if model.training else 0.0
     attention_p = config.attention_probs_dropout_prob if model.training else 0.0
     pass_ = _Pass(batch, dropout, hidden_p, attention_p, config.num_attention_heads)
-    hidden_TH = (
-        embeddings.word_embeddings(batch.token_ids_T)
-        + embeddings.position_embeddings(batch.position_ids_T)
-        + embeddings.token_type_embeddings.weight[0]
-    )
-    hidden_TH = dropout(embeddings.LayerNorm(hidden_TH), hidden_p)
+    hidden_TH = dropout(_embed(embeddings, batch), hidden_p)
     *layers, last = model.bert.encoder.layer
     for layer in layers:
         hidden_TH = pass_.layer(layer, hidden_TH)
@@ -74,6 +69,23 @@ def classify_packed(
     )
     with torch.autocast("cpu", enabled=False):  # see model.classify
         return model.classifier(dropout(pooled_BH.float(), hidden_p))
+
+
+def encode_packed(bert: BertModel, batch: PackedBatch) -> Tensor:
+    """Hidden states [T, H] of the last layer, of every word piece and without dropout."""
+    pass_ = _Pass(batch, MaskDropout(0), 0.0, 0.0, bert.config.num_attention_heads)
+    hidden_TH = _embed(bert.embeddings, batch)
+    for layer in bert.encoder.layer:
+        hidden_TH = pass_.layer(layer, hidden_TH)
+    return hidden_TH
+
+
+def _embed(embeddings: BertEmbeddings, batch: PackedBatch) -> Tensor:
+    return embeddings.LayerNorm(
+        embeddings.word_embeddings(batch.token_ids_T)
+        + embeddings.position_embeddings(batch.position_ids_T)
+        + embeddings.token_type_embeddings.weight[0]
+    )
 
 
 class _Pass:

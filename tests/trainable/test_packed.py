@@ -6,7 +6,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from tests.tiny import encoded_split
-from trainable.packed import MaskDropout, classify_packed
+from trainable.packed import MaskDropout, classify_packed, encode_packed
 from trainable.packing import by_length, pack
 
 NUM_LABELS = 7
@@ -114,3 +114,14 @@ def test_dropout_acts_in_training_only(model):
     # dropout of a deep network biases the mean a little; far from the noise of one pass
     spread = torch.stack(noisy).std(0).mean()
     assert (torch.stack(noisy).mean(0) - calm).abs().mean() < spread
+
+
+def test_hidden_states_of_all_word_pieces_are_those_of_the_padded_batch(model):
+    lengths = [2, 17, 17, 18, 64, 300]
+    split = split_of(lengths)
+    hidden_TH = encode_packed(model.bert, pack(split, np.arange(len(lengths))))
+    for doc, own in enumerate(hidden_TH.split(lengths)):
+        start, end = split.token_offsets[doc : doc + 2]
+        ids = torch.from_numpy(split.token_ids[start:end].astype(np.int64))[None]
+        expected = model.bert(input_ids=ids).last_hidden_state[0]
+        torch.testing.assert_close(own, expected, rtol=0, atol=1e-5)

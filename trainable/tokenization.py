@@ -15,14 +15,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from trainable.array_cache import ArrayCache, Arrays
 from trainable.datasets.cache import default_cache_dir
 from trainable.datasets.records import SPLITS, TextDataset, TextSplit
 from trainable.encoded import EncodedDataset, EncodedSplit
 from trainable.encoders import check_max_length, resolve_encoder
 from trainable.errors import UsageError
-from trainable.token_cache import TokenCache, Tokens
 
-_FORMAT: Final = "1"
+_FORMAT: Final = "2"
 """Raise it when the meaning of the cached arrays changes."""
 
 _CHUNK: Final = 1024
@@ -60,14 +60,14 @@ def encode_dataset(
     folder = resolve_encoder(encoder)
     check_max_length(folder, max_length)
     key = _key(dataset, folder, max_length)
-    cache = TokenCache((cache_dir or default_cache_dir()) / "tokens")
+    cache = ArrayCache((cache_dir or default_cache_dir()) / "tokens")
     tokens = cache.fetch(key, lambda: _tokenise(dataset, folder, max_length))
     return EncodedDataset(
         name=dataset.name,
         fingerprint=key,
         label_names=dataset.label_names,
         groups=dataset.groups,
-        pad_id=tokens.pad_id,
+        pad_id=int(tokens["pad_id"][0]),
         train=_encoded_split(tokens, "train"),
         val=_encoded_split(tokens, "val"),
         test=_encoded_split(tokens, "test"),
@@ -87,19 +87,19 @@ def _key(dataset: TextDataset, folder: Path, max_length: int) -> str:
     return digest.hexdigest()
 
 
-def _tokenise(dataset: TextDataset, folder: Path, max_length: int) -> Tokens:
+def _tokenise(dataset: TextDataset, folder: Path, max_length: int) -> Arrays:
     tokenizer = _load_tokenizer(folder)
     if tokenizer.pad_token_id is None:
         raise UsageError(f"the tokenizer in '{folder}' has no padding token: a BERT's has [PAD]")
     backend = tokenizer.backend_tokenizer
     backend.enable_truncation(max_length)
     backend.no_padding()
-    arrays: dict[str, npt.NDArray[Any]] = {}
+    arrays: dict[str, npt.NDArray[Any]] = {"pad_id": np.asarray([tokenizer.pad_token_id])}
     for name in SPLITS:
         split = dataset.split(name)
         arrays[f"{name}.token_ids"], arrays[f"{name}.token_offsets"] = _pieces(backend, split)
         arrays[f"{name}.label_ids"], arrays[f"{name}.label_offsets"] = _flatten(split.labels)
-    return Tokens(pad_id=int(tokenizer.pad_token_id), arrays=arrays)
+    return arrays
 
 
 def _load_tokenizer(folder: Path) -> Any:
@@ -127,10 +127,10 @@ def _flatten(
     return flat, np.cumsum([0, *map(len, rows)], dtype=np.int64)
 
 
-def _encoded_split(tokens: Tokens, name: str) -> EncodedSplit:
+def _encoded_split(tokens: Arrays, name: str) -> EncodedSplit:
     return EncodedSplit(
-        token_ids=tokens.arrays[f"{name}.token_ids"],
-        token_offsets=tokens.arrays[f"{name}.token_offsets"],
-        label_ids=tokens.arrays[f"{name}.label_ids"],
-        label_offsets=tokens.arrays[f"{name}.label_offsets"],
+        token_ids=tokens[f"{name}.token_ids"],
+        token_offsets=tokens[f"{name}.token_offsets"],
+        label_ids=tokens[f"{name}.label_ids"],
+        label_offsets=tokens[f"{name}.label_offsets"],
     )

@@ -3,6 +3,7 @@
     tokens/KEY/                    KEY names all that the arrays depend on
         train.token_ids.npy ...    written to a hidden folder beside it, then renamed: an entry is
         entry.json                 there whole or not at all; the checksums find later damage
+    features/KEY/                  likewise
 
 Why an unwritable or full folder only costs a warning: the cache saves seconds, and a search that
 could run should not die of a read-only HOME.
@@ -17,7 +18,7 @@ import uuid
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -30,20 +31,17 @@ _CHUNK_BYTES: Final = 1 << 24
 _log = logging.getLogger(__name__)
 
 
-class Tokens(NamedTuple):
-    """What is cached: read-only arrays by name, and the id that pads."""
-
-    pad_id: int
-    arrays: Mapping[str, npt.NDArray[Any]]
+Arrays = Mapping[str, npt.NDArray[Any]]
+"""Arrays by name; read-only when they come from a cache."""
 
 
-class TokenCache:
-    """The entries below `folder`, which need not exist."""
+class ArrayCache:
+    """The entries below `folder`, which need not exist; its last part says what they are."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def fetch(self, key: str, build: Callable[[], Tokens]) -> Tokens:
+    def fetch(self, key: str, build: Callable[[], Arrays]) -> Arrays:
         """The entry of `key`, mapped; built and kept first if it is absent or damaged.
 
         Errors of `build` pass through. If the folder cannot be written, the built arrays are
@@ -60,8 +58,9 @@ class TokenCache:
             _store(self._folder, entry, built)
         except OSError as error:
             _log.warning(
-                "tokens are kept in memory only: cache folder '%s' cannot be written (%s); set "
+                "%s are kept in memory only: cache folder '%s' cannot be written (%s); set "
                 "LONGTAIL_CACHE to one that can",
+                self._folder.name,
                 self._folder,
                 error.strerror or type(error).__name__,
             )
@@ -69,7 +68,7 @@ class TokenCache:
         return _load(entry) or built
 
 
-def _load(entry: Path) -> Tokens | None:
+def _load(entry: Path) -> Arrays | None:
     """The entry, or None where it is absent, incomplete or fails a checksum."""
     try:
         listing = json.loads((entry / _ENTRY_FILE).read_text(encoding="utf-8"))
@@ -77,7 +76,7 @@ def _load(entry: Path) -> Tokens | None:
             name: _load_array(entry / f"{name}.npy", checksum)
             for name, checksum in listing["checksums"].items()
         }
-        return Tokens(pad_id=int(listing["pad_id"]), arrays=arrays)
+        return arrays or None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError):
         return None
 
@@ -89,16 +88,16 @@ def _load_array(path: Path, checksum: int) -> npt.NDArray[Any]:
     return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
-def _store(folder: Path, entry: Path, tokens: Tokens) -> None:
+def _store(folder: Path, entry: Path, arrays: Arrays) -> None:
     unfinished = _hidden(folder)
     try:
         checksums = {}
-        for name, array in tokens.arrays.items():
+        for name, array in arrays.items():
             path = unfinished / f"{name}.npy"
             np.save(path, array, allow_pickle=False)
             checksums[name] = _crc(path)
-        listing = {"pad_id": tokens.pad_id, "checksums": checksums}
-        (unfinished / _ENTRY_FILE).write_text(json.dumps(listing), encoding="utf-8")
+        listing = json.dumps({"checksums": checksums})
+        (unfinished / _ENTRY_FILE).write_text(listing, encoding="utf-8")
         _publish(folder, entry, unfinished)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -141,7 +140,7 @@ def _crc(path: Path) -> int:
     return value
 
 
-def _frozen(tokens: Tokens) -> Tokens:
-    for array in tokens.arrays.values():
+def _frozen(arrays: Arrays) -> Arrays:
+    for array in arrays.values():
         array.flags.writeable = False
-    return tokens
+    return arrays

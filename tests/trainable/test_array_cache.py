@@ -11,20 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainable.token_cache import TokenCache, Tokens
+from trainable.array_cache import ArrayCache
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def build():
-    return Tokens(
-        pad_id=7,
-        arrays={
-            "train.token_ids": np.arange(1000, dtype=np.int32),
-            "train.token_offsets": np.array([0, 400, 1000]),
-            "val.token_ids": np.empty(0, dtype=np.int32),
-        },
-    )
+    return {
+        "train.token_ids": np.arange(1000, dtype=np.int32),
+        "train.token_offsets": np.array([0, 400, 1000]),
+        "val.token_ids": np.empty(0, dtype=np.int32),
+    }
 
 
 def forbidden():
@@ -36,22 +33,20 @@ def names(folder):
 
 
 def same(left, right):
-    return left.pad_id == right.pad_id and all(
-        np.array_equal(left.arrays[name], right.arrays[name]) for name in right.arrays
-    )
+    return all(np.array_equal(left[name], right[name]) for name in right)
 
 
 def test_built_once_and_then_mapped(tmp_path):
-    cache = TokenCache(tmp_path / "deep" / "tokens")
+    cache = ArrayCache(tmp_path / "deep" / "tokens")
     assert same(cache.fetch("key", build), build())
     found = cache.fetch("key", forbidden)
     assert same(found, build())
-    assert isinstance(found.arrays["train.token_ids"].base, np.memmap)
+    assert isinstance(found["train.token_ids"].base, np.memmap)
     assert names(tmp_path / "deep" / "tokens") == ["key"]
 
 
 def test_another_key_is_another_entry(tmp_path):
-    cache = TokenCache(tmp_path)
+    cache = ArrayCache(tmp_path)
     cache.fetch("key", build)
     with pytest.raises(AssertionError, match="built again"):
         cache.fetch("other", forbidden)
@@ -72,7 +67,7 @@ def flip(path):
 )
 @pytest.mark.parametrize("name", ["train.token_ids.npy", "entry.json"])
 def test_a_damaged_entry_is_rebuilt(tmp_path, name, damage):
-    cache = TokenCache(tmp_path)
+    cache = ArrayCache(tmp_path)
     cache.fetch("key", build)
     damage(tmp_path / "key" / name)
     assert same(cache.fetch("key", build), build())
@@ -80,9 +75,9 @@ def test_a_damaged_entry_is_rebuilt(tmp_path, name, damage):
     assert names(tmp_path) == ["key"]
 
 
-@pytest.mark.parametrize("listing", [[], {}, {"pad_id": 0, "checksums": []}, {"checksums": {}}])
+@pytest.mark.parametrize("listing", [[], {}, {"checksums": []}, {"checksums": {}}])
 def test_a_listing_of_another_shape_is_rebuilt(tmp_path, listing):
-    cache = TokenCache(tmp_path)
+    cache = ArrayCache(tmp_path)
     cache.fetch("key", build)
     (tmp_path / "key" / "entry.json").write_text(json.dumps(listing))
     assert same(cache.fetch("key", build), build())
@@ -90,7 +85,7 @@ def test_a_listing_of_another_shape_is_rebuilt(tmp_path, listing):
 
 
 def test_pickles_are_never_loaded(tmp_path):
-    cache = TokenCache(tmp_path)
+    cache = ArrayCache(tmp_path)
     cache.fetch("key", build)
     np.save(tmp_path / "key" / "train.token_ids.npy", np.array([object()]), allow_pickle=True)
     assert same(cache.fetch("key", build), build())
@@ -101,17 +96,18 @@ def test_a_full_disk_costs_a_warning_and_leaves_nothing(tmp_path, monkeypatch, c
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(np, "save", full)
-    assert same(TokenCache(tmp_path).fetch("key", build), build())
+    folder = tmp_path / "tokens"
+    assert same(ArrayCache(folder).fetch("key", build), build())
     assert caplog.messages == [
-        f"tokens are kept in memory only: cache folder '{tmp_path}' cannot be written "
+        f"tokens are kept in memory only: cache folder '{folder}' cannot be written "
         "(No space left on device); set LONGTAIL_CACHE to one that can"
     ]
-    assert names(tmp_path) == []
+    assert names(folder) == []
 
 
 def test_errors_of_the_builder_pass_through(tmp_path):
     with pytest.raises(AssertionError, match="built again"):
-        TokenCache(tmp_path).fetch("key", forbidden)
+        ArrayCache(tmp_path).fetch("key", forbidden)
 
 
 def test_what_killed_processes_left_is_swept_after_a_day(tmp_path):
@@ -120,7 +116,7 @@ def test_what_killed_processes_left_is_swept_after_a_day(tmp_path):
         folder.mkdir()
     yesterday = time.time() - 25 * 3600
     os.utime(old, (yesterday, yesterday))
-    TokenCache(tmp_path).fetch("key", build)
+    ArrayCache(tmp_path).fetch("key", build)
     assert names(tmp_path) == [".unfinished-young", "key"]
 
 
@@ -128,7 +124,7 @@ CONTENDER = """
 import os, sys, time
 import numpy as np
 from pathlib import Path
-from trainable.token_cache import TokenCache, Tokens
+from trainable.array_cache import ArrayCache
 
 folder, start = Path(sys.argv[1]), float(sys.argv[2])
 arrays = {f"a{n}": np.full(200_000, n, dtype=np.int32) for n in range(6)}
@@ -136,12 +132,12 @@ built = []
 
 def build():
     built.append(1)
-    return Tokens(pad_id=1, arrays=arrays)
+    return dict(arrays)
 
 time.sleep(max(0.0, start - time.time()))
 for round in range(15):
-    found = TokenCache(folder).fetch(f"key{round}", build)
-    assert all(np.array_equal(found.arrays[name], arrays[name]) for name in arrays)
+    found = ArrayCache(folder).fetch(f"key{round}", build)
+    assert all(np.array_equal(found[name], arrays[name]) for name in arrays)
     path = folder / f"key{round}" / "a3.npy"
     if round % 3 == 0:
         # damage it under the other process's feet (a new file: cutting a mapped one is a SIGBUS)
@@ -151,9 +147,9 @@ for round in range(15):
             half.rename(path)
         except FileNotFoundError:
             pass
-    again = TokenCache(folder).fetch(f"key{round}", build)
+    again = ArrayCache(folder).fetch(f"key{round}", build)
     if round % 3:
-        assert all(np.array_equal(again.arrays[name], arrays[name]) for name in arrays)
+        assert all(np.array_equal(again[name], arrays[name]) for name in arrays)
 print(len(built))
 """
 
@@ -177,5 +173,5 @@ def test_two_processes_at_once_leave_whole_entries(tmp_path):
     assert not [name for name in names(tmp_path) if name.startswith(".")]
     for number in range(15):
         if number % 3:
-            found = TokenCache(tmp_path).fetch(f"key{number}", forbidden)
-            assert found.arrays["a5"].shape == (200_000,)
+            found = ArrayCache(tmp_path).fetch(f"key{number}", forbidden)
+            assert found["a5"].shape == (200_000,)

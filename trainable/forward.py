@@ -43,6 +43,10 @@ class Forward:
         """Where the model is."""
         return self.model.device
 
+    def seed_dropout(self, seed: int) -> None:
+        """Start the packed layout's stream of dropout masks anew."""
+        self.dropout = MaskDropout(seed)
+
     def autocast(self) -> torch.autocast:
         """To be entered around all slices of a batch: weights are cast once."""
         enabled = self.precision == "bf16"

@@ -37,7 +37,6 @@ from trainable.losses import LossFunction, build_loss
 from trainable.metrics import split_metrics
 from trainable.model import PristineWeights, build_model
 from trainable.optim import build_optimizer, learning_rate_at
-from trainable.packed import MaskDropout
 from trainable.step import OptimizerStep
 from trainable.thresholds import THRESHOLDS_K, Counts, ThresholdCounts, best_threshold
 
@@ -132,7 +131,7 @@ class TrainingSession:
         started = time.perf_counter()
         seeds = np.random.SeedSequence([self.config.seed, self.epoch])
         dropout_seed = int(seeds.generate_state(1)[0])
-        self._forward.dropout = MaskDropout(dropout_seed)
+        self._forward.seed_dropout(dropout_seed)
         with cpu_threads(self.config.num_threads), seeded(dropout_seed, self.device):
             train_loss = self._train_epoch()
         train_s = time.perf_counter() - started

@@ -39,6 +39,9 @@ BEST_OBJECTIVE: Final = f"best/{OBJECTIVE}"
 export and the retraining use (DESIGN D6)."""
 
 LOSS_FORMULAS: Final = ("released", "paper")
+TUNE: Final = ("all", "head")
+HEAD_HIDDEN: Final = 512
+"""Units of the head's hidden layer where nobody says otherwise."""
 LR_SCHEDULES: Final = ("constant", "linear")
 PRECISIONS: Final = ("auto", "fp32", "bf16")
 
@@ -65,6 +68,7 @@ _RANGES: Final[Mapping[str, tuple[float, float, bool, bool]]] = MappingProxyType
         "max_val_docs": (1, math.inf, True, False),
         "max_test_docs": (1, math.inf, True, False),
         "num_threads": (0, 4096, True, True),
+        "head_hidden": (0, 65_536, True, True),
         "seed": (0, 2**32 - 1, True, True),
         "split_seed": (0, 2**32 - 1, True, True),
     }
@@ -106,8 +110,12 @@ class TrialConfig:
     """A Hugging Face name, a folder, or `minilm` (the packaged encoder)."""
     max_length: int = 512
     """Word pieces kept of a document, [CLS] and [SEP] included."""
+    tune: str = "all"
+    """`all`: encoder and classifier; `head`: a small head over features of the frozen encoder."""
+    head_hidden: int | None = None
+    """`tune=head`: units of the head's hidden layer, 0 for a linear head. None: `HEAD_HIDDEN`."""
     dropout: float = 0.1
-    """Of hidden states and before the classifier."""
+    """Of hidden states and before the classifier; `tune=head`: of features and hidden layer."""
     attention_dropout: float = 0.1
     """Of attention probabilities."""
 
@@ -155,6 +163,7 @@ class TrialConfig:
     def __post_init__(self) -> None:
         _check_choice("loss", self.loss, LOSS_HYPERPARAMETERS)
         _check_choice("loss_formula", self.loss_formula, LOSS_FORMULAS)
+        _check_choice("tune", self.tune, TUNE)
         _check_choice("lr_schedule", self.lr_schedule, LR_SCHEDULES)
         _check_choice("precision", self.precision, PRECISIONS)
         for field in dataclasses.fields(self):
@@ -169,6 +178,15 @@ class TrialConfig:
         for name in used:
             if getattr(self, name) is None and name != "mu":
                 object.__setattr__(self, name, PAPER_LOSS_VALUES[name])
+        self._settle_head()
+
+    def _settle_head(self) -> None:
+        if self.tune == "head" and self.head_hidden is None:
+            object.__setattr__(self, "head_hidden", HEAD_HIDDEN)
+        if self.tune != "head" and self.head_hidden is not None:
+            raise UsageError(
+                f"setting 'head_hidden' is of tune=head, and tune is '{self.tune}': leave it out"
+            )
 
     @property
     def loss_hyperparameters(self) -> dict[str, float | None]:

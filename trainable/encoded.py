@@ -1,6 +1,6 @@
 """A dataset as trials read it: flat token ids with offsets, labels sparse until a batch is made.
 
-Shapes: N documents, T tokens in all, P positive (document, label) pairs, L labels.
+Shapes: N documents, T tokens in all, P positive (document, label) pairs, L labels, F features.
 All arrays may be read-only views (a memory map, or Ray's object store): nothing writes to them.
 """
 
@@ -25,6 +25,8 @@ class EncodedSplit:
     """[P] label indices, sorted and distinct within a document."""
     label_offsets: npt.NDArray[np.int64]
     """[N + 1]"""
+    features: npt.NDArray[np.float32] | None = None
+    """[N, F] of a frozen encoder (`trainable.features`); None where they are not needed."""
 
     def __len__(self) -> int:
         return len(self.token_offsets) - 1

@@ -15,8 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from torch import Tensor
-from transformers import BertForSequenceClassification
+from torch import Tensor, nn
 
 from trainable.batching import batches_of, epoch_order
 from trainable.config import BEST_OBJECTIVE, OBJECTIVE, TrialConfig
@@ -32,6 +31,7 @@ from trainable.divergence import DivergedError, FiniteWatch
 from trainable.encoded import EncodedDataset
 from trainable.errors import UsageError
 from trainable.forward import Forward
+from trainable.head import AnyForward, HeadForward, build_head
 from trainable.label_stats import label_stats
 from trainable.losses import LossFunction, build_loss
 from trainable.metrics import split_metrics
@@ -62,9 +62,11 @@ class TrainingSession:
 
     Args:
         config: the trial; `mu` may be None: it is then estimated from the training labels.
-        data: encoded with at least `config.max_length`; its arrays may be read-only.
+        data: encoded with at least `config.max_length`; its arrays may be read-only. With
+            `tune=head` it must have features.
         device: where to train; None: a GPU if there is one.
-        pristine: the weights of `config.encoder`, if the caller has them; None: read them.
+        pristine: the weights of `config.encoder`, if the caller has them; None: read them where
+            they are needed, which is not the case with `tune=head`.
         reuse: the model of a session that has ended, overwritten in place where it fits.
 
     Raises:
@@ -78,27 +80,43 @@ class TrainingSession:
         *,
         device: torch.device | None = None,
         pristine: PristineWeights | None = None,
-        reuse: BertForSequenceClassification | None = None,
+        reuse: nn.Module | None = None,
     ) -> None:
         self.config = config
         self.data = data.truncated(config.max_length)
         self.device = device or pick_device()
-        pristine = pristine or PristineWeights.load(config.encoder)
-        _check_positions(config, pristine.config.max_position_embeddings)
-        self.model = build_model(pristine, config, data.label_names, self.device, reuse=reuse)
         self.epoch = 0
         """Epochs done."""
         self.best: BestEpoch | None = None
-        self._forward = Forward(
-            model=self.model,
-            precision=resolve_precision(config.precision, self.device),
-            pad_id=data.pad_id,
-            packed=self.device.type == "cpu",
-        )
+        self._forward = self._head() if config.tune == "head" else self._encoder(pristine, reuse)
+        self.model = self._forward.model
         self._optimizer = build_optimizer(self.model, config)
         self._loss = _loss_of(config, data)
         self._step = OptimizerStep(self._forward, self._optimizer, self._loss, config)
         self._steps_per_epoch = -(-len(data.train) // config.batch_size)
+
+    def _encoder(self, pristine: PristineWeights | None, reuse: nn.Module | None) -> AnyForward:
+        config = self.config
+        pristine = pristine or PristineWeights.load(config.encoder)
+        _check_positions(config, pristine.config.max_position_embeddings)
+        names = self.data.label_names
+        return Forward(
+            model=build_model(pristine, config, names, self.device, reuse=reuse),
+            precision=resolve_precision(config.precision, self.device),
+            pad_id=self.data.pad_id,
+            packed=self.device.type == "cpu",
+        )
+
+    def _head(self) -> AnyForward:
+        features_NF = self.data.train.features
+        assert features_NF is not None, "tune=head needs features.with_features"
+        head = build_head(
+            self.config,
+            num_features=features_NF.shape[1],
+            num_labels=self.data.num_labels,
+            device=self.device,
+        )
+        return HeadForward(model=head)
 
     @property
     def precision(self) -> str:

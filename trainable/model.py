@@ -75,7 +75,7 @@ def build_model(
     label_names: Sequence[str],
     device: torch.device,
     *,
-    reuse: BertForSequenceClassification | None = None,
+    reuse: nn.Module | None = None,
 ) -> BertForSequenceClassification:
     """The model of a new trial: pristine encoder, head drawn from `config.seed`.
 
@@ -86,13 +86,29 @@ def build_model(
         device: where the model shall be.
         reuse: a model of an earlier trial; it is overwritten in place where it fits.
     """
-    model = reuse
-    if model is None or not _fits(model, pristine, label_names, device):
+    if isinstance(reuse, BertForSequenceClassification) and _fits(
+        reuse, pristine, label_names, device
+    ):
+        model = reuse
+    else:
         model = _new_model(pristine, label_names).to(device)
     _set_dropout(model, hidden=config.dropout, attention=config.attention_dropout)
     _copy_weights(model, pristine, seed=config.seed)
     model.zero_grad(set_to_none=True)
     return model
+
+
+def build_bert(pristine: PristineWeights, device: torch.device) -> BertModel:
+    """The encoder alone, without its pooler, for features: pristine weights, no dropout."""
+    with seeded(0, torch.device("cpu")):  # its random weights are overwritten
+        bert = BertModel(
+            BertConfig.from_dict(pristine.config.to_dict(), attn_implementation="sdpa"),
+            add_pooling_layer=False,
+        )
+    with torch.no_grad():
+        for name, parameter in bert.named_parameters():
+            parameter.copy_(pristine.state[name])
+    return bert.eval().to(device)
 
 
 def classify(

@@ -9,7 +9,7 @@ from torch import Tensor
 from trainable.batching import Indices
 from trainable.config import TrialConfig
 from trainable.encoded import EncodedSplit
-from trainable.forward import Forward
+from trainable.head import AnyForward
 from trainable.losses import LossFunction
 from trainable.optim import set_learning_rate
 
@@ -19,7 +19,7 @@ class OptimizerStep:
 
     def __init__(
         self,
-        forward: Forward,
+        forward: AnyForward,
         optimizer: torch.optim.AdamW,
         loss: LossFunction,
         config: TrialConfig,

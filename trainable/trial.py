@@ -93,8 +93,10 @@ class FineTuneTrial(Trainable):
         self._session = None
         _free_memory()
         try:
-            if self._pristine is None or self._pristine.encoder != trial_config.encoder:
-                self._pristine = PristineWeights.load(trial_config.encoder)
+            encoder = trial_config.encoder
+            known = self._pristine is not None and self._pristine.encoder == encoder
+            if trial_config.tune == "all" and not known:
+                self._pristine = PristineWeights.load(encoder)
             self._session = TrainingSession(
                 trial_config,
                 self._data,

@@ -1,0 +1,84 @@
+"""Head mode: a trial trains a small head on cached features, in seconds (`TrialConfig.tune`).
+
+Shapes: B documents, F features, L labels.
+"""
+
+import dataclasses
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainable.batching import Indices, batches_of, dense_targets
+from trainable.config import TrialConfig
+from trainable.device import seeded
+from trainable.encoded import EncodedSplit
+from trainable.forward import Forward
+from trainable.head_model import Head
+
+_SLICE_DOCS: Final = 4096
+
+
+def build_head(
+    config: TrialConfig, *, num_features: int, num_labels: int, device: torch.device
+) -> Head:
+    """The head of a new trial, drawn from `config.seed` on the CPU: the same on any device.
+
+    Args:
+        config: `head_hidden`, `dropout` and `seed` are read.
+        num_features: F.
+        num_labels: L.
+        device: where it shall be.
+    """
+    assert config.head_hidden is not None
+    with seeded(config.seed, torch.device("cpu")):
+        return Head(num_features, config.head_hidden, num_labels, config.dropout).to(device)
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class HeadForward:
+    """From documents to logits by way of their features; the surface of `forward.Forward`.
+
+    Computes in float32: there is nothing to gain on a head.
+    """
+
+    model: Head
+    precision: str = "fp32"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the head is."""
+        return self.model.classifier.weight.device
+
+    def seed_dropout(self, seed: int) -> None:
+        """Nothing: the head's dropout draws from torch's generators."""
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Nothing to enter."""
+        return nullcontext()
+
+    def slices(self, split: EncodedSplit, docs_B: Indices) -> list[Indices]:  # noqa: ARG002
+        """Positions in `docs_B`, each exactly once."""
+        return list(batches_of(np.arange(len(docs_B)), _SLICE_DOCS))
+
+    def logits(self, split: EncodedSplit, docs_B: Indices) -> Tensor:
+        """Logits [B, L] float32."""
+        assert split.features is not None
+        return self.model(torch.from_numpy(split.features[docs_B]).to(self.device))
+
+    def targets(self, split: EncodedSplit, docs_B: Indices) -> Tensor:
+        """Targets [B, L] bool."""
+        return dense_targets(split, docs_B, self.model.classifier.out_features, self.device)
+
+    @torch.no_grad()
+    def inference(self, split: EncodedSplit, docs_B: Indices) -> Tensor:
+        """Logits [B, L] float32 of any number of documents, in the order of `docs_B`."""
+        self.model.eval()
+        return torch.cat(
+            [self.logits(split, docs_B[positions]) for positions in self.slices(split, docs_B)]
+        )
+
+
+AnyForward = Forward | HeadForward

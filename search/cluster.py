@@ -20,6 +20,7 @@ import numpy as np
 from search.cluster_check import check_cluster
 from search.hardware import detect_hardware
 from search.lock import hold, is_live
+from trainable.allocator import allocator_environment
 from trainable.encoded import EncodedDataset
 from trainable.errors import UsageError, UserError, one_line
 
@@ -133,18 +134,7 @@ def plain_arrays(data: EncodedDataset) -> EncodedDataset:
 def _start(spec: "SearchSpec", data: EncodedDataset, scratch: Path) -> None:
     import ray
 
-    local: dict[str, Any] = {}
-    if spec.address is None:
-        hardware = detect_hardware()
-        shm = Path("/dev/shm")
-        shm_free = shutil.disk_usage(shm).free if shm.is_dir() else sys.maxsize
-        local = {
-            "num_cpus": hardware.cpus,
-            "num_gpus": hardware.gpus,
-            "include_dashboard": False,
-            "object_store_memory": object_store_bytes(data, shm_free),
-            "_temp_dir": str(scratch / "ray"),
-        }
+    local = {} if spec.address else _private_options(spec, data, scratch)
     for tries_left in reversed(range(_START_TRIES if spec.address is None else 1)):
         try:
             ray.init(
@@ -165,6 +155,25 @@ def _start(spec: "SearchSpec", data: EncodedDataset, scratch: Path) -> None:
                     f"Ray could not start on this machine: {one_line(error)}"
                 ) from error
     logging.getLogger("ray").setLevel(logging.CRITICAL)
+
+
+def _private_options(spec: "SearchSpec", data: EncodedDataset, scratch: Path) -> dict[str, Any]:
+    """Of `ray.init`, for an instance on this machine alone.
+
+    Trials on a CPU get jemalloc; on a cluster they do not: its nodes may lack the file.
+    """
+    hardware = detect_hardware()
+    shm = Path("/dev/shm")
+    shm_free = shutil.disk_usage(shm).free if shm.is_dir() else sys.maxsize
+    allocator = {} if spec.gpus_per_trial else allocator_environment(os.environ)
+    return {
+        "num_cpus": hardware.cpus,
+        "num_gpus": hardware.gpus,
+        "include_dashboard": False,
+        "object_store_memory": object_store_bytes(data, shm_free),
+        "_temp_dir": str(scratch / "ray"),
+        "runtime_env": {"env_vars": allocator} if allocator else None,
+    }
 
 
 def _kill_processes_of(scratch: Path) -> None:

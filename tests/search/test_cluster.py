@@ -3,20 +3,25 @@ import os
 import socket
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from search.cluster import (
+    _private_options,
     object_store_bytes,
     plain_arrays,
     prepare_environment,
+    ray_instance,
     sweep,
 )
 from search.cluster_check import check_cluster
 from search.lock import hold
-from tests.small_search import ROOT
+from tests.small_search import ROOT, small_spec
 from tests.tiny import tiny_encoded
+from trainable.allocator import allocator_environment, is_active
 from trainable.errors import UsageError
 
 MIB = 2**20
@@ -143,3 +148,42 @@ def test_memory_maps_become_plain_arrays_over_the_same_pages(tmp_path):
     assert type(plain.train.token_ids) is np.ndarray
     assert np.shares_memory(plain.train.token_ids, mapped)
     assert plain.fingerprint == data.fingerprint
+
+
+def test_trials_on_a_gpu_keep_their_allocator(tmp_path):
+    options = _private_options(small_spec(tmp_path, gpus_per_trial=1), tiny_encoded(), tmp_path)
+    assert options["runtime_env"] is None
+    options = _private_options(small_spec(tmp_path), tiny_encoded(), tmp_path)
+    variables = allocator_environment(os.environ)
+    assert options["runtime_env"] == ({"env_vars": variables} if variables else None)
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(120)
+def test_workers_keep_jemallocs_pages_the_driver_and_ray_itself_do_not(tmp_path):
+    if not allocator_environment(os.environ):
+        pytest.skip("no jemalloc in ray's wheel")
+
+    def malloc_conf(pid):
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return [text for text in variables if text.startswith(b"MALLOC_CONF")]
+
+    with ray_instance(small_spec(tmp_path), tiny_encoded()):
+        import ray
+
+        @ray.remote(num_cpus=1)
+        class Worker:
+            def allocator(self):
+                maps = Path("/proc/self/maps").read_text()
+                return "libjemalloc" in maps, os.environ["MALLOC_CONF"]
+
+        assert ray.get(Worker.remote().allocator.remote()) == (
+            True,
+            "dirty_decay_ms:-1,muzzy_decay_ms:-1",
+        )
+        raylets = [p.pid for p in psutil.Process().children() if "raylet" in p.name()]
+        assert raylets
+        assert all(malloc_conf(pid) == [] for pid in raylets)
+        is_active.cache_clear()
+        assert not is_active()
+        assert "LD_PRELOAD" not in os.environ

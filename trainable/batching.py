@@ -4,7 +4,8 @@ A step of the optimiser always sees the same B documents; they are cut into slic
 that are padded each to its own longest, and whose gradients add up. Buckets across the whole set
 would make batches of one class, because Reuters' largest class is short.
 
-Shapes: B documents of a slice or batch, L labels, N documents of a split, T word pieces.
+Shapes: B documents of a slice or batch, L labels, N documents of a split, T word pieces, P pairs
+of a document and one of its labels.
 """
 
 from collections.abc import Iterator
@@ -114,10 +115,14 @@ def dense_targets(
     split: EncodedSplit, docs_B: Indices, num_labels: int, device: torch.device
 ) -> Tensor:
     """The labels of some documents: [B, L] bool."""
+    first_B = split.label_offsets[docs_B]
+    counts_B = split.label_offsets[docs_B + 1] - first_B
+    row_P = np.repeat(np.arange(len(docs_B)), counts_B)
+    # the p-th pair of the batch, counted from its document's first
+    within_P = np.arange(len(row_P)) - np.repeat(np.cumsum(counts_B) - counts_B, counts_B)
+    label_P = split.label_ids[first_B[row_P] + within_P]
     targets_BL = np.zeros((len(docs_B), num_labels), dtype=np.bool_)
-    for row, doc in enumerate(docs_B):
-        start, end = split.label_offsets[doc], split.label_offsets[doc + 1]
-        targets_BL[row, split.label_ids[start:end]] = True
+    targets_BL[row_P, label_P] = True
     return torch.from_numpy(targets_BL).to(device)
 
 

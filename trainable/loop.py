@@ -37,7 +37,7 @@ from trainable.losses import LossFunction, build_loss
 from trainable.metrics import split_metrics
 from trainable.model import PristineWeights, build_model
 from trainable.optim import build_optimizer, learning_rate_at
-from trainable.step import OptimizerStep
+from trainable.static_step import build_step
 from trainable.thresholds import THRESHOLDS_K, Counts, ThresholdCounts, best_threshold
 
 _TRIM_STEPS: Final = 8
@@ -92,7 +92,7 @@ class TrainingSession:
         self.model = self._forward.model
         self._optimizer = build_optimizer(self.model, config)
         self._loss = _loss_of(config, data)
-        self._step = OptimizerStep(self._forward, self._optimizer, self._loss, config)
+        self._step = build_step(self._forward, self._optimizer, self._loss, config)
         self._steps_per_epoch = -(-len(data.train) // config.batch_size)
 
     def _encoder(self, pristine: PristineWeights | None, reuse: nn.Module | None) -> AnyForward:
@@ -100,11 +100,10 @@ class TrainingSession:
         pristine = pristine or PristineWeights.load(config.encoder)
         _check_positions(config, pristine.config.max_position_embeddings)
         names = self.data.label_names
-        return Forward(
-            model=build_model(pristine, config, names, self.device, reuse=reuse),
+        return Forward.of(
+            build_model(pristine, config, names, self.device, reuse=reuse),
             precision=resolve_precision(config.precision, self.device),
             pad_id=self.data.pad_id,
-            packed=self.device.type == "cpu",
         )
 
     def _head(self) -> AnyForward:
@@ -215,7 +214,7 @@ class TrainingSession:
         self.model.train()
         order = epoch_order(len(self.data.train), seed=self.config.seed, epoch=self.epoch)
         step = self.epoch * self._steps_per_epoch
-        watch = FiniteWatch(step, every=1 if self.device.type == "cpu" else 32)
+        watch = FiniteWatch(step, every=1 if self.device.type == "cpu" else self._steps_per_epoch)
         total_loss = torch.zeros((), dtype=torch.float64, device=self.device)
         for docs_B in batches_of(order, self.config.batch_size):
             loss, norm = self._step(self.data.train, docs_B, self._learning_rate(step))

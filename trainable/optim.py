@@ -3,7 +3,7 @@
 from typing import Final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trainable.config import TrialConfig
 
@@ -26,11 +26,14 @@ def build_optimizer(model: nn.Module, config: TrialConfig) -> torch.optim.AdamW:
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": kept, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, eps=_EPSILON, fused=True)
+    on_cuda = next(model.parameters()).is_cuda  # where a step may become part of a graph
+    return torch.optim.AdamW(
+        groups, lr=config.learning_rate, eps=_EPSILON, fused=True, capturable=on_cuda
+    )
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Use `learning_rate` in the next step, for all parameters."""
+def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float | Tensor) -> None:
+    """Use `learning_rate` in the next step, for all parameters; a scalar tensor is not copied."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
 

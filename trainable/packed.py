@@ -1,18 +1,15 @@
-"""The forward pass of a Hugging Face BERT over packed documents, on a CPU.
+"""The forward pass of a Hugging Face BERT over packed documents, on a CPU or a GPU.
 
 The weights stay those of `BertForSequenceClassification`; only the order of computation differs
 from its `forward`, so `save_pretrained` and every other use of the model stay as they are.
 
-- No padding outside attention (`packing`).
+- No padding outside attention (`packing`), and none in it on a GPU (`attention`).
 - The last layer computes queries, attention output and feed-forward for [CLS] alone: nothing else
   of it is read. Exact; a sixth of MiniLM's work.
-- Attention is two batched matrix products over groups of like length. torch's fused CPU kernel has
-  no dropout, and its backward pass was 39 % of a step.
-- Dropout masks come from 16-bit integers of a fast generator: torch's `bernoulli_` runs on one
-  thread and was 12 % of a step.
+- On a CPU dropout masks come from 16-bit integers of a fast generator: torch's `bernoulli_` runs
+  on one thread and was 12 % of a step.
 
-Shapes: B documents, T word pieces, H hidden, L labels; n documents of a group, W its width, h
-heads.
+Shapes: B documents, T word pieces, H hidden, L labels; X several times H.
 """
 
 from typing import Final
@@ -24,7 +21,8 @@ from torch import Tensor, nn
 from transformers import BertForSequenceClassification, BertModel
 from transformers.models.bert.modeling_bert import BertEmbeddings, BertLayer
 
-from trainable.packing import AttentionGroup, PackedBatch
+from trainable.attention import Attention, Dropout, GroupedAttention
+from trainable.packing import PackedBatch, PackedTokens
 
 _LEVELS: Final = 2**16
 
@@ -50,40 +48,51 @@ class MaskDropout:
 
 
 def classify_packed(
-    model: BertForSequenceClassification, batch: PackedBatch, dropout: MaskDropout
+    model: BertForSequenceClassification,
+    tokens: PackedTokens,
+    attention: Attention,
+    dropout: Dropout,
 ) -> Tensor:
-    """Logits [B, L] float32 of the documents of `batch`, in its order.
+    """Logits [B, L] float32 of the documents of `tokens`, in their order.
 
     Dropout acts in training mode only, with the probabilities of the model's config.
+
+    Args:
+        model: its weights and config; on the device of `tokens`.
+        tokens: the documents.
+        attention: over these documents.
+        dropout: of hidden states.
     """
-    config, embeddings = model.config, model.bert.embeddings
+    config = model.config
     hidden_p = config.hidden_dropout_prob if model.training else 0.0
     attention_p = config.attention_probs_dropout_prob if model.training else 0.0
-    pass_ = _Pass(batch, dropout, hidden_p, attention_p, config.num_attention_heads)
-    hidden_TH = dropout(_embed(embeddings, batch), hidden_p)
+    pass_ = _Pass(attention, dropout, hidden_p, attention_p)
+    hidden_TH = dropout(_embed(model.bert.embeddings, tokens), hidden_p)
     *layers, last = model.bert.encoder.layer
     for layer in layers:
         hidden_TH = pass_.layer(layer, hidden_TH)
     pooled_BH = model.bert.pooler.activation(
-        model.bert.pooler.dense(pass_.last_layer(last, hidden_TH))
+        model.bert.pooler.dense(pass_.last_layer(last, hidden_TH, tokens.first_B))
     )
-    with torch.autocast("cpu", enabled=False):  # see model.classify
+    with torch.autocast(pooled_BH.device.type, enabled=False):  # see model.classify
         return model.classifier(dropout(pooled_BH.float(), hidden_p))
 
 
 def encode_packed(bert: BertModel, batch: PackedBatch) -> Tensor:
     """Hidden states [T, H] of the last layer, of every word piece and without dropout."""
-    pass_ = _Pass(batch, MaskDropout(0), 0.0, 0.0, bert.config.num_attention_heads)
+    dropout = MaskDropout(0)
+    attention = GroupedAttention(batch.groups, bert.config.num_attention_heads, dropout)
+    pass_ = _Pass(attention, dropout, 0.0, 0.0)
     hidden_TH = _embed(bert.embeddings, batch)
     for layer in bert.encoder.layer:
         hidden_TH = pass_.layer(layer, hidden_TH)
     return hidden_TH
 
 
-def _embed(embeddings: BertEmbeddings, batch: PackedBatch) -> Tensor:
+def _embed(embeddings: BertEmbeddings, tokens: PackedTokens) -> Tensor:
     return embeddings.LayerNorm(
-        embeddings.word_embeddings(batch.token_ids_T)
-        + embeddings.position_embeddings(batch.position_ids_T)
+        embeddings.word_embeddings(tokens.token_ids_T)
+        + embeddings.position_embeddings(tokens.position_ids_T)
         + embeddings.token_type_embeddings.weight[0]
     )
 
@@ -92,65 +101,23 @@ class _Pass:
     """What all layers of one forward pass share."""
 
     def __init__(
-        self,
-        batch: PackedBatch,
-        dropout: MaskDropout,
-        hidden_p: float,
-        attention_p: float,
-        num_heads: int,
+        self, attention: Attention, dropout: Dropout, hidden_p: float, attention_p: float
     ) -> None:
-        self.groups = batch.groups
-        self.first_B = batch.first_B
-        self.tokens = [group.num_tokens for group in batch.groups]
-        self.docs = [group.num_docs for group in batch.groups]
-        self.dropout = dropout
-        self.hidden_p, self.attention_p, self.num_heads = hidden_p, attention_p, num_heads
+        self.attention, self.dropout = attention, dropout
+        self.hidden_p, self.attention_p = hidden_p, attention_p
 
     def layer(self, layer: BertLayer, hidden_TH: Tensor) -> Tensor:
         own = layer.attention.self
-        qkv = _linear(hidden_TH, own.query, own.key, own.value).split(self.tokens)
-        context = [self._own_tokens(group, x) for group, x in zip(self.groups, qkv, strict=True)]
-        return self._after_attention(layer, torch.cat(context), hidden_TH)
+        qkv_TX = _linear(hidden_TH, own.query, own.key, own.value)
+        context_TH = self.attention.tokens(qkv_TX, self.attention_p)
+        return self._after_attention(layer, context_TH, hidden_TH)
 
-    def last_layer(self, layer: BertLayer, hidden_TH: Tensor) -> Tensor:
+    def last_layer(self, layer: BertLayer, hidden_TH: Tensor, first_B: Tensor) -> Tensor:
         own = layer.attention.self
-        first_BH = hidden_TH.index_select(0, self.first_B)
-        queries = own.query(first_BH).split(self.docs)
-        kv = _linear(hidden_TH, own.key, own.value).split(self.tokens)
-        context = [
-            self._first_tokens(group, query, x)
-            for group, query, x in zip(self.groups, queries, kv, strict=True)
-        ]
-        return self._after_attention(layer, torch.cat(context), first_BH)
-
-    def _own_tokens(self, group: AttentionGroup, qkv: Tensor) -> Tensor:
-        query, key, value = self._by_head(group, qkv, parts=3)
-        context = self._attend(group, query, key, value)
-        context = context.view(group.num_docs, self.num_heads, group.width, -1).transpose(1, 2)
-        context = context.reshape(group.num_docs * group.width, -1)
-        return context if group.real is None else context.index_select(0, group.real)
-
-    def _first_tokens(self, group: AttentionGroup, query_nH: Tensor, kv: Tensor) -> Tensor:
-        key, value = self._by_head(group, kv, parts=2)
-        query = query_nH.reshape(group.num_docs * self.num_heads, 1, -1)
-        return self._attend(group, query, key, value).view(group.num_docs, -1)
-
-    def _by_head(self, group: AttentionGroup, x: Tensor, *, parts: int) -> tuple[Tensor, ...]:
-        """`parts` tensors [n * h, W, H / h] from [num_tokens, parts * H]."""
-        if group.gather is not None:
-            x = x.index_select(0, group.gather)
-        x = x.view(group.num_docs, group.width, parts, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        return x.reshape(parts, group.num_docs * self.num_heads, group.width, -1).unbind(0)
-
-    def _attend(self, group: AttentionGroup, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        scale = query.shape[-1] ** -0.5
-        if group.key_bias is None:
-            scores = torch.bmm(query * scale, key.transpose(1, 2))
-        else:
-            bias = group.key_bias.to(query.dtype).repeat_interleave(self.num_heads, dim=0)
-            scores = torch.baddbmm(bias, query, key.transpose(1, 2), alpha=scale)
-        probs = torch.softmax(scores, -1, dtype=query.dtype)
-        return torch.bmm(self.dropout(probs, self.attention_p), value)
+        first_BH = hidden_TH.index_select(0, first_B)
+        kv_TX = _linear(hidden_TH, own.key, own.value)
+        context_BH = self.attention.first(own.query(first_BH), kv_TX, self.attention_p)
+        return self._after_attention(layer, context_BH, first_BH)
 
     def _after_attention(self, layer: BertLayer, context: Tensor, residual: Tensor) -> Tensor:
         output = layer.attention.output

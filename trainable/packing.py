@@ -44,15 +44,21 @@ class AttentionGroup:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class PackedBatch:
-    """B documents, one after the other, from short to long."""
+class PackedTokens:
+    """B documents, one after the other."""
 
     token_ids_T: Tensor
-    """int64"""
+    """int32 or int64"""
     position_ids_T: Tensor
     """int64, from 0 in each document."""
     first_B: Tensor
     """int64: where each document's [CLS] is."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class PackedBatch(PackedTokens):
+    """Documents from short to long, with the plan of their attention on a CPU."""
+
     groups: tuple[AttentionGroup, ...]
 
 

@@ -88,7 +88,7 @@ def test_keys_of_a_result(session_of):
 @pytest.mark.parametrize("loss", ["bce", "db"])
 def test_slices_give_the_gradients_of_the_whole_batch(session_of, monkeypatch, loss, packed):
     monkeypatch.setattr(forward_module, "_OVERHEAD_TOKENS", {"cpu": 0})
-    monkeypatch.setattr(forward_module, "_MAX_TOKENS", {"cpu": 100})
+    monkeypatch.setattr(forward_module, "MAX_TOKENS", {"cpu": 100})
     session = session_of(loss=loss, dropout=0.0, attention_dropout=0.0)
     session._forward.packed = packed
     docs = np.arange(20)

@@ -6,6 +6,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from tests.tiny import encoded_split
+from trainable.attention import GroupedAttention
 from trainable.packed import MaskDropout, classify_packed, encode_packed
 from trainable.packing import by_length, pack
 
@@ -26,6 +27,12 @@ def model():
     )
     torch.manual_seed(0)
     return BertForSequenceClassification(config).eval()
+
+
+def packed_logits(model, batch, seed=0):
+    dropout = MaskDropout(seed)
+    attention = GroupedAttention(batch.groups, model.config.num_attention_heads, dropout)
+    return classify_packed(model, batch, attention, dropout)
 
 
 def split_of(lengths):
@@ -59,7 +66,7 @@ def gradients(model, logits):
 def test_logits_and_gradients_are_those_of_the_padded_batch(model, lengths):
     split = split_of(lengths)
     docs = by_length(split, np.arange(len(lengths)))
-    packed = classify_packed(model, pack(split, docs), MaskDropout(0))
+    packed = packed_logits(model, pack(split, docs), 0)
     padded = padded_logits(model, split, docs)
     torch.testing.assert_close(packed, padded, rtol=0, atol=1e-5)
     ours, theirs = gradients(model, packed), gradients(model, padded)
@@ -72,9 +79,9 @@ def test_logits_and_gradients_are_those_of_the_padded_batch(model, lengths):
 def test_bf16_autocast_stays_near_float32(model):
     split = split_of([5, 40, 41, 90])
     batch = pack(split, np.arange(4))
-    exact = classify_packed(model, batch, MaskDropout(0)).detach()
+    exact = packed_logits(model, batch, 0).detach()
     with torch.autocast("cpu", torch.bfloat16):
-        rough = classify_packed(model, batch, MaskDropout(0))
+        rough = packed_logits(model, batch, 0)
     assert rough.dtype == torch.float32
     # bfloat16 has 8 bits: 3 layers may lose some
     torch.testing.assert_close(rough, exact, rtol=0.05, atol=0.05 * float(exact.abs().max()))
@@ -103,11 +110,11 @@ def test_dropout_acts_in_training_only(model):
     split = split_of([9, 9, 30])
     batch = pack(split, np.arange(3))
     model.eval()
-    calm = classify_packed(model, batch, MaskDropout(0))
-    assert torch.equal(calm, classify_packed(model, batch, MaskDropout(1)))
+    calm = packed_logits(model, batch, 0)
+    assert torch.equal(calm, packed_logits(model, batch, 1))
     model.train()
     try:
-        noisy = [classify_packed(model, batch, MaskDropout(seed)) for seed in range(30)]
+        noisy = [packed_logits(model, batch, seed) for seed in range(30)]
     finally:
         model.eval()
     assert not torch.equal(noisy[0], noisy[1])

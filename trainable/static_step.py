@@ -1,0 +1,153 @@
+"""A step of the optimiser with static shapes, and its replay as a CUDA graph.
+
+An eager step of BERT launches about a thousand kernels, which takes a host longer than a GPU needs
+to compute them. A graph of them is launched at once, but its shapes and addresses are fixed: so a
+batch is filled up with a dummy document to one of a few numbers of word pieces, and what differs
+between steps - which documents, and the learning rate - lies in tensors that are written to before
+each. Everything else is gathered from the split on the device.
+
+Shapes: B documents of a batch, L labels.
+"""
+
+from collections import Counter
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from trainable.attention import warn_once
+from trainable.batching import Indices
+from trainable.config import TrialConfig
+from trainable.encoded import EncodedSplit
+from trainable.forward import MAX_TOKENS, Forward
+from trainable.head import AnyForward
+from trainable.losses import LossFunction
+from trainable.optim import set_learning_rate
+from trainable.resident import BUCKET, upload
+from trainable.step import OptimizerStep
+
+_WARM_UP: Final = 3
+"""Steps of a shape before its capture, as in torch's notes on CUDA graphs: libraries set up their
+workspaces in them, and the optimiser its state. They train like any other."""
+
+
+class StaticStep(OptimizerStep):
+    """Full batches by `run`, a pure sequence of kernels; the last, smaller one as its base does."""
+
+    def __init__(
+        self,
+        forward: Forward,
+        optimizer: torch.optim.AdamW,
+        loss: LossFunction,
+        config: TrialConfig,
+    ) -> None:
+        super().__init__(forward, optimizer, loss, config)
+        self._static_forward = forward
+        self._docs_B = torch.zeros(config.batch_size, dtype=torch.int64, device=forward.device)
+        self._learning_rate = torch.zeros((), device=forward.device)
+        self._loss_and_norm = torch.zeros(2, device=forward.device)
+
+    def __call__(
+        self, split: EncodedSplit, docs_B: Indices, learning_rate: float
+    ) -> tuple[Tensor, Tensor]:
+        """See `OptimizerStep`."""
+        num_tokens = int((split.token_offsets[docs_B + 1] - split.token_offsets[docs_B]).sum())
+        num_tokens = (num_tokens // BUCKET + 1) * BUCKET  # at least one for the dummy
+        device = self._docs_B.device
+        if len(docs_B) != len(self._docs_B) or num_tokens > MAX_TOKENS[device.type]:
+            return super().__call__(split, docs_B, learning_rate)
+        self._docs_B.copy_(upload(docs_B, device))
+        self._learning_rate.fill_(learning_rate)
+        self._execute(split, num_tokens)
+        loss, norm = self._loss_and_norm.clone()
+        return loss, norm
+
+    def run(self, split: EncodedSplit, num_tokens: int) -> None:
+        """One step on the documents in the static tensors; no value of a tensor reaches the host.
+
+        Args:
+            split: of the documents.
+            num_tokens: the static size of the batch, in word pieces.
+        """
+        forward = self._static_forward
+        set_learning_rate(self._optimizer, self._learning_rate)
+        self._optimizer.zero_grad(set_to_none=True)
+        # a cache of cast weights would be filled in one graph and be stale in the next
+        with forward.autocast(cache=False):
+            logits_BL = forward.static_logits(split, self._docs_B, num_tokens)
+            loss = self._loss(logits_BL, forward.static_targets(split, self._docs_B))
+        loss.backward()
+        norm = self.clip_gradients()
+        self._optimizer.step()
+        self._loss_and_norm.copy_(torch.stack([loss.detach(), norm]))
+
+    def _execute(self, split: EncodedSplit, num_tokens: int) -> None:
+        self.run(split, num_tokens)
+
+
+class GraphedStep(StaticStep):
+    """Replays a graph per size, captured when a size has come up a few times; CUDA only.
+
+    Graphs share one pool of memory: they never run at the same time, and nothing that one leaves
+    in it is read after the next. They live as long as the trial: dropout, weight decay and the
+    loss are part of them, and capturing one takes a few eager steps' time (estimated).
+    """
+
+    def __init__(
+        self,
+        forward: Forward,
+        optimizer: torch.optim.AdamW,
+        loss: LossFunction,
+        config: TrialConfig,
+    ) -> None:
+        super().__init__(forward, optimizer, loss, config)
+        self._stream = torch.cuda.Stream(forward.device)
+        self._pool = torch.cuda.graph_pool_handle()
+        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        self._runs: Counter[int] = Counter()
+        self._baked: tuple[object, object] = (None, None)
+        """What the graphs were captured with: the split, and the optimiser's state."""
+        self._gave_up = False
+
+    def _execute(self, split: EncodedSplit, num_tokens: int) -> None:
+        state = self._optimizer.state  # loading a checkpoint replaces it
+        if split is not self._baked[0] or state is not self._baked[1]:
+            self._graphs.clear()
+            self._runs.clear()
+            self._baked = split, state
+        if self._runs[num_tokens] >= _WARM_UP and not self._gave_up:
+            if num_tokens not in self._graphs:
+                self._capture(split, num_tokens)
+            if num_tokens in self._graphs:
+                self._graphs[num_tokens].replay()
+                return
+        self._runs[num_tokens] += 1
+        current = torch.cuda.current_stream()
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream):
+            self.run(split, num_tokens)
+        current.wait_stream(self._stream)
+
+    def _capture(self, split: EncodedSplit, num_tokens: int) -> None:
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+                self.run(split, num_tokens)
+        except RuntimeError as error:  # out of memory among them
+            self._gave_up = True
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            warn_once(f"steps run without CUDA graphs, which is slower: {reason}")
+        else:
+            self._graphs[num_tokens] = graph
+
+
+def build_step(
+    forward: AnyForward,
+    optimizer: torch.optim.AdamW,
+    loss: LossFunction,
+    config: TrialConfig,
+) -> OptimizerStep:
+    """The fastest step for a forward pass: graphs where flash attention runs, else eager."""
+    if isinstance(forward, Forward) and forward.flash is not None and forward.device.type == "cuda":
+        return GraphedStep(forward, optimizer, loss, config)
+    return OptimizerStep(forward, optimizer, loss, config)

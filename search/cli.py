@@ -115,6 +115,12 @@ def _add_run(commands: Any) -> None:
     where.add_argument("--cpus-per-trial", type=_number, metavar="X", help="CPU cores of a trial")
     where.add_argument("--gpus-per-trial", type=_number, metavar="X", help="may be a fraction")
     where.add_argument("--max-concurrent", type=_whole, metavar="N", help="trials at once")
+    where.add_argument(
+        "--checkpoint-every",
+        type=_whole,
+        metavar="N",
+        help="epochs; an interrupted trial goes on from there (0: from its first epoch)",
+    )
     where.add_argument("--address", metavar="HOST:PORT", help="of an existing Ray cluster")
     where.add_argument("--name", help="of the search (default: LOSS-DATASET-TIME)")
     _add_runs_dir(where)

@@ -9,7 +9,13 @@ from search.files import read_json, write_json
 from search.journal import JOURNAL_FILE, read_journal
 from search.outcome import outcome_of_error
 from search.spec import SearchSpec
-from search.winner import TEST_REPORT_FILE, WEIGHTS_FOLDER, Winner, choose_winner
+from search.winner import (
+    TEST_REPORT_FILE,
+    WEIGHTS_FOLDER,
+    Winner,
+    choose_winner,
+    same_training,
+)
 from trainable.encoded import EncodedDataset
 
 if TYPE_CHECKING:
@@ -57,12 +63,18 @@ def score_winner(
 
 
 def find_weights(folder: Path, winner: Winner) -> Path | None:
-    """The weights of the winner's best epoch; None where they were lost, or are of another."""
+    """The weights of the winner's best epoch; None where they were lost, or are of another.
+
+    Where it was interrupted and ran again, either run may have left them.
+    """
     from trainable.weights import KeptEpoch, kept_epoch, weights_path
 
-    path = weights_path(folder / WEIGHTS_FOLDER, winner.number)
     wanted = KeptEpoch(epoch=winner.epoch, objective=winner.objective)
-    return path if kept_epoch(path) == wanted else None
+    for number in sorted(same_training(read_journal(folder / JOURNAL_FILE), winner.number)):
+        path = weights_path(folder / WEIGHTS_FOLDER, number)
+        if kept_epoch(path) == wanted:
+            return path
+    return None
 
 
 def _lost(winner: Winner) -> str:

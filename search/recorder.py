@@ -13,6 +13,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from search.checkpoints import drop_checkpoint, has_checkpoint
 from search.events import EventLog
 from search.journal import finite_metrics
 from search.outcome import Outcome, outcome_of_error, outcome_of_result
@@ -35,7 +36,7 @@ class Recorder(Callback):
         study: Opened; shared with the searcher.
         epochs: Length of the longest trial.
         reduction_factor: Of ASHA.
-        folder: Of the search: after an error, weights that no longer count are deleted there.
+        folder: Of the search: what a trial that is over leaves there, and nobody needs, goes.
         on_broken: Called once with a reason when the journal or the study cannot be written.
     """
 
@@ -74,7 +75,7 @@ class Recorder(Callback):
         self._guard(self._complete, trial)
 
     def on_trial_recover(self, *, trial: Trial, **_: Any) -> None:
-        """Note that a trial starts again from scratch, after an error."""
+        """Note that a trial starts again, after an error: it will tell of all its epochs anew."""
         self._guard(self._recover, trial)
 
     def on_trial_error(self, *, trial: Trial, **_: Any) -> None:
@@ -111,6 +112,8 @@ class Recorder(Callback):
 
     def _epoch(self, trial: Trial, result: dict[str, Any]) -> None:
         proposal = self._started.get(trial.trial_id)
+        if proposal is not None and result.get("note"):
+            _log.warning("trial %d %s", proposal.number, result["note"])
         # an epoch on which the trial broke down has no scores: `trial_ended` tells of it
         if proposal is None or result.get("end_status"):
             return
@@ -134,16 +137,14 @@ class Recorder(Callback):
         if proposal is not None:
             reason = _error_of(trial).reason
             self._events.emit("trial_restarted", trial=proposal.number, reason=reason)
-            drop_stale_weights(self._folder, number=proposal.number)
+            if not has_checkpoint(self._folder, proposal.number):
+                drop_stale_weights(self._folder, number=proposal.number)
 
     def _error(self, trial: Trial) -> None:
         outcome = _error_of(trial)
         self._start(trial)  # a trial whose worker never came up is told too
         self._study.finish(trial.trial_id, outcome)
         self._end(trial, outcome)
-        proposal = self._started.get(trial.trial_id)
-        if proposal is not None:  # its worker may have died between the weights and the result
-            drop_stale_weights(self._folder, number=proposal.number)
 
     def _end(self, trial: Trial, outcome: Outcome) -> None:
         proposal = self._started.get(trial.trial_id)
@@ -153,6 +154,9 @@ class Recorder(Callback):
         self._events.emit(
             "trial_ended", trial=proposal.number, status=outcome.status, reason=outcome.reason
         )
+        drop_checkpoint(self._folder, proposal.number)
+        # its worker may have died between the weights and the result
+        drop_stale_weights(self._folder, number=proposal.number)
 
 
 def _error_of(trial: Trial) -> Outcome:

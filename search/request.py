@@ -50,6 +50,7 @@ class RunRequest:
     cpus_per_trial: float | None = None
     gpus_per_trial: float | None = None
     max_concurrent: int | None = None
+    checkpoint_every: int | None = None
     seed: int | None = None
     split_seed: int | None = None
     max_train_docs: int | None = None
@@ -103,6 +104,7 @@ def resolve(request: RunRequest, hardware: Hardware, *, mu: float | None = None)
         cpus_per_trial=resources.cpus_per_trial,
         gpus_per_trial=resources.gpus_per_trial,
         max_concurrent=resources.max_concurrent,
+        checkpoint_every=_checkpoint_every(request, preset, config),
         seed=config.seed,
         address=request.address,
         tracking_uri=absolute_uri(request.tracking_uri),
@@ -279,6 +281,11 @@ def _cluster_concurrency(request: RunRequest, trials: int) -> int | None:
     if request.max_concurrent is None and request.address is not None:
         return min(trials, CLUSTER_CONCURRENCY)
     return request.max_concurrent
+
+
+def _checkpoint_every(request: RunRequest, preset: Preset, config: TrialConfig) -> int:
+    # a head trains an epoch in less time than a checkpoint takes
+    return _first(request.checkpoint_every, preset.checkpoint_every if config.tune == "all" else 0)
 
 
 def _first(said: Any, otherwise: Any) -> Any:

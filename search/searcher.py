@@ -11,8 +11,10 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from search.checkpoints import CHECKPOINTS_FOLDER
 from search.outcome import outcome_of_result
 from search.study import SearchStudy
+from search.winner import WEIGHTS_FOLDER
 from trainable.config import BEST_OBJECTIVE, TrialConfig
 
 
@@ -26,7 +28,8 @@ class StudySearcher(Searcher):
         trial_config: From sampled params to a complete configuration (`SearchSpec.trial_config`).
         epochs: Length of the longest trial.
         reduction_factor: Of ASHA.
-        weights_dir: Where trials keep their best weights; None: nowhere.
+        folder: Of the search; trials keep weights and checkpoints there. None: nowhere.
+        checkpoint_every: Epochs between two checkpoints of a trial; 0: none is written.
     """
 
     def __init__(
@@ -36,14 +39,16 @@ class StudySearcher(Searcher):
         *,
         epochs: int,
         reduction_factor: int,
-        weights_dir: Path | None,
+        folder: Path | None,
+        checkpoint_every: int = 0,
     ) -> None:
         super().__init__(metric=BEST_OBJECTIVE, mode="max")
         self.study = study
         self._trial_config = trial_config
         self._epochs = epochs
         self._reduction_factor = reduction_factor
-        self._weights_dir = weights_dir
+        self._folder = folder
+        self._checkpoint_every = checkpoint_every
         self._max_concurrent: int | None = None
 
     def set_max_concurrency(self, max_concurrent: int) -> bool:
@@ -59,7 +64,10 @@ class StudySearcher(Searcher):
         return {
             "number": proposal.number,
             "config": self._trial_config(proposal.params).to_mapping(),
-            "weights_dir": None if self._weights_dir is None else str(self._weights_dir),
+            "weights_dir": self._path(WEIGHTS_FOLDER),
+            "checkpoints_dir": self._path(CHECKPOINTS_FOLDER),
+            "checkpoint_every": self._checkpoint_every,
+            "resumes": list(self.study.predecessors(proposal.number)),
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -84,6 +92,9 @@ class StudySearcher(Searcher):
         if outcome.status in ("completed", "stopped"):
             self.study.report(trial_id, int(result["epoch"]), value)
         self.study.finish(trial_id, outcome, value)
+
+    def _path(self, name: str) -> str | None:
+        return None if self._folder is None else str(self._folder / name)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study is on disk already."""

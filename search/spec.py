@@ -37,7 +37,7 @@ hyperparameters that another has not."""
 
 _OPERATIONAL: Final = frozenset(
     {"name", "runs_dir", "preset", "trials", "time_budget_s", "cpus_per_trial", "gpus_per_trial"}
-    | {"max_concurrent", "address", "tracking_uri"}
+    | {"max_concurrent", "checkpoint_every", "address", "tracking_uri"}
 )
 _PLAIN_KINDS: Final[Mapping[str, Any]] = MappingProxyType(
     {"int": (int,), "float": (int, float), "str": (str,)}
@@ -77,6 +77,9 @@ class SearchSpec:
     """GPUs, or a fraction of one, that Ray reserves for a trial."""
     max_concurrent: int
     """At most so many trials at once; at least 1."""
+    checkpoint_every: int = 0
+    """Epochs between two checkpoints of a trial, which it goes on from if it is interrupted; 0: it
+    starts anew then."""
     seed: int = 0
     """Of the sampler; trials have `config.seed`."""
     address: str | None = dataclasses.field(default=None, repr=False)
@@ -92,6 +95,7 @@ class SearchSpec:
         _at_least("grace-period", self.grace_period, 1)
         _at_least("reduction-factor", self.reduction_factor, 2)
         _at_least("max-concurrent", self.max_concurrent, 1)
+        _at_least("checkpoint-every", self.checkpoint_every, 0)
         _at_least("seed", self.seed, 0)
         _positive("cpus-per-trial", self.cpus_per_trial)
         _not_negative("gpus-per-trial", self.gpus_per_trial)

@@ -57,7 +57,8 @@ class StopSwitch(Stopper):
 class ActorReaper(Callback):
     """Starts the switch's clock with the first trial, and kills busy actors once it is thrown.
 
-    Tune would wait for them: 5 s and 10 s more for each that is in the middle of an epoch.
+    Tune would wait for them, 10 s. That is what they need to write their weights, one of which may
+    win: when the time budget is spent, the test set is opened. Otherwise nobody waits.
     """
 
     def __init__(self, switch: StopSwitch) -> None:
@@ -77,7 +78,7 @@ class ActorReaper(Callback):
 
     def on_step_end(self, **_: Any) -> None:
         """By now every trial is stopped and its results are no longer awaited."""
-        if self._switch.status:
+        if self._switch.status not in ("", "time_budget"):
             for actor in self._actors:
                 ray.kill(actor)
             self._actors = []

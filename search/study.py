@@ -127,6 +127,19 @@ class SearchStudy:
         """The trials that ended, however, but for interruption."""
         return [t for t in self.trials if t.state.is_finished() and not _is_interrupted(t)]
 
+    def predecessors(self, number: int) -> tuple[int, ...]:
+        """The interrupted trials that trial `number` runs again, the latest first."""
+        trials = self.trials
+        found: list[int] = []
+        while (number := trials[number].user_attrs.get("resumes", -1)) >= 0:
+            found.append(number)
+        return tuple(found)
+
+    @property
+    def waiting(self) -> list[int]:
+        """Numbers of the trials that are proposed and nobody has asked for."""
+        return [trial.number for trial in self.trials if trial.state == TrialState.WAITING]
+
     @property
     def num_open(self) -> int:
         """Trials asked for by this process that have not ended."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
+from search.checkpoints import drop_stale_checkpoints
 from search.cluster import plain_arrays, prepare_environment, ray_instance
 from search.events import EventLog, Listener
 from search.final_test import Evaluate, score_winner, test_is_due
@@ -18,7 +19,7 @@ from search.journal import JOURNAL_FILE, Journal, read_journal
 from search.outcome import outcome_of_error
 from search.spec import SearchSpec
 from search.study import STUDY_FILE, SearchStudy, startup_trials
-from search.winner import WEIGHTS_FOLDER, drop_stale_weights, evaluate_on_test
+from search.winner import drop_stale_weights, evaluate_on_test
 from trainable.config import BEST_OBJECTIVE
 from trainable.encoded import EncodedDataset
 from trainable.errors import UsageError, UserError, one_line
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from search.stopping import StopSwitch
 
 _MAX_FAILURES: Final = 1
-"""A trial whose worker died starts once more, from scratch."""
+"""A trial whose worker died starts once more, from its checkpoint if it has one."""
 
 
 def run_trials(
@@ -99,6 +100,8 @@ class _Attempt:
         attempt = cls(spec, study, EventLog(journal, listeners))
         attempt.complete_journal()
         drop_stale_weights(spec.folder)
+        again = [(n, *study.predecessors(n)) for n in study.waiting]
+        drop_stale_checkpoints(spec.folder, {number for chain in again for number in chain})
         return attempt
 
     @property
@@ -168,7 +171,11 @@ class _Attempt:
         spec = self.spec
         asha = {"epochs": spec.longest.epochs, "reduction_factor": spec.reduction_factor}
         searcher = StudySearcher(
-            self.study, spec.trial_config, weights_dir=spec.folder / WEIGHTS_FOLDER, **asha
+            self.study,
+            spec.trial_config,
+            folder=spec.folder,
+            checkpoint_every=spec.checkpoint_every,
+            **asha,
         )
         recorder = Recorder(
             self.events,

@@ -1,7 +1,7 @@
 """The chosen trial, and the one look at the test set (DESIGN D8). Needs no Ray.
 
 The journal is the truth about the trials (DESIGN D16); weights files only save work. A worker
-writes them before its epoch is in the journal, so that one that dies may leave files of epochs
+may write them before its epoch is in the journal, so that one that dies may leave files of epochs
 that never counted: these go, since they would keep better ones out.
 """
 
@@ -51,6 +51,15 @@ def choose_winner(events: Iterable[Mapping[str, Any]]) -> Winner | None:
         epoch=int(row["best/epoch"]),
         threshold=row["best/threshold"],
     )
+
+
+def same_training(events: Iterable[Mapping[str, Any]], number: int) -> frozenset[int]:
+    """The numbers under which trial `number` ran: interrupted, and run again."""
+    same = {number}
+    pairs = [(e["trial"], e["resumes"]) for e in events if e.get("resumes") is not None]
+    while joined := [pair for pair in pairs if len(same.intersection(pair)) == 1]:
+        same.update(*joined)
+    return frozenset(same)
 
 
 def drop_stale_weights(folder: Path, *, number: int | None = None) -> None:

@@ -1,69 +1,95 @@
-"""A training in the middle, as files: resumed, it gives the numbers of a straight run.
+"""A training in the middle, as one file: resumed, it gives the numbers of a straight run.
 
-    model.safetensors    the weights
-    training.pt          optimiser, epoch, best epoch, what they belong to; read with weights_only
-
-`training.pt` is written last and names the epoch of the weights beside it: a checkpoint whose
-writing was cut off is refused, never half loaded.
+It holds weights, optimiser, best epoch, the metrics of all epochs so far, and what it belongs to;
+it is read with `weights_only` (DESIGN D15), and appears complete or not at all.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 
 from trainable.errors import UserError
 from trainable.loop import TrainingSession
 
-_WEIGHTS: Final = "model.safetensors"
-_TRAINING: Final = "training.pt"
-_DAMAGE: Final = (OSError, RuntimeError, UnpicklingError, SafetensorError, KeyError, EOFError)
+_DAMAGE: Final = (OSError, RuntimeError, UnpicklingError, EOFError)
+_MISFIT: Final = (RuntimeError, ValueError, KeyError, TypeError, AttributeError)
 
 
-def save_checkpoint(session: TrainingSession, folder: Path) -> None:
-    """Write the state of `session` into `folder`, over an older checkpoint if there is one.
+def checkpoint_path(folder: Path, number: int) -> Path:
+    """Where the checkpoint of trial `number` lies, if it has one."""
+    return folder / f"trial-{number:05d}.pt"
+
+
+def claim_checkpoint(folder: Path, number: int, resumes: Sequence[int]) -> Path | None:
+    """The checkpoint that trial `number` goes on from; None: there is none.
+
+    Args:
+        folder: of the checkpoints.
+        number: of the trial; its own checkpoint comes first.
+        resumes: the interrupted trials that it runs again, the latest first. Their checkpoint
+            becomes its own: there is one for each training, however often it is interrupted.
+    """
+    own = checkpoint_path(folder, number)
+    for path in (own, *(checkpoint_path(folder, other) for other in resumes)):
+        if path.exists():
+            return path.replace(own)
+    return None
+
+
+def save_checkpoint(
+    session: TrainingSession, path: Path, metrics: Sequence[Mapping[str, float]]
+) -> None:
+    """Write the state of `session` to `path`, in place of an older checkpoint.
+
+    Args:
+        session: after a whole number of epochs.
+        path: its folder is made if it does not exist.
+        metrics: what each epoch so far gave, in order.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written; an older checkpoint is still whole.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    state = session.state_dict()
-    weights = {name: tensor.contiguous() for name, tensor in state.pop("model").items()}
-    unfinished = folder / f"{_WEIGHTS}.tmp"
-    save_file(weights, unfinished, metadata={"format": "pt", "epoch": str(session.epoch)})
-    unfinished.replace(folder / _WEIGHTS)
-    unfinished = folder / f"{_TRAINING}.tmp"
-    torch.save({**state, **_identity(session)}, unfinished)
-    unfinished.replace(folder / _TRAINING)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".tmp")
+    content = {**session.state_dict(), **_identity(session), "metrics": [dict(m) for m in metrics]}
+    try:
+        torch.save(content, unfinished)
+        unfinished.replace(path)
+    except RuntimeError as error:  # so torch tells of a full disk
+        raise OSError(f"{path} could not be written") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
-def load_checkpoint(session: TrainingSession, folder: Path) -> None:
+def load_checkpoint(session: TrainingSession, path: Path) -> list[dict[str, float]]:
     """Put `session` where the saved one was.
 
+    Returns:
+        The metrics of each epoch so far.
+
     Raises:
-        UserError: the checkpoint is missing, damaged, or of another config or other data.
+        UserError: the checkpoint is missing, damaged, or of another config or other data; after
+            that the session is of no use.
     """
     try:
-        weights = load_file(folder / _WEIGHTS)
-        with safe_open(folder / _WEIGHTS, framework="pt") as file:
-            epoch = int(file.metadata()["epoch"])
-        state = torch.load(folder / _TRAINING, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except _DAMAGE as error:
         # its own text may advise to unpickle the file freely
         what = type(error).__name__
-        raise UserError(f"checkpoint {folder} is damaged ({what}): start the trial anew") from error
-    if state["epoch"] != epoch:
-        raise UserError(
-            f"checkpoint {folder} is damaged (weights of epoch {epoch}, optimiser of epoch "
-            f"{state['epoch']}): start the trial anew"
-        )
-    for what, expected in _identity(session).items():
-        if state.pop(what) != expected:
-            raise UserError(f"checkpoint {folder} is of another {what}: start the trial anew")
-    session.load_state_dict({**state, "model": weights})
+        raise UserError(f"checkpoint {path} is damaged ({what}): start the trial anew") from error
+    try:
+        for what, expected in _identity(session).items():
+            if state.pop(what) != expected:
+                raise UserError(f"checkpoint {path} is of another {what}: start the trial anew")
+        metrics = state.pop("metrics")
+        session.load_state_dict(state)
+    except _MISFIT as error:
+        what = type(error).__name__
+        raise UserError(f"checkpoint {path} does not fit ({what}): start the trial anew") from error
+    return metrics
 
 
 def _identity(session: TrainingSession) -> dict[str, Any]:

@@ -4,37 +4,79 @@ The only module here that imports Ray. Use it as
 `tune.with_parameters(FineTuneTrial, data=encoded_dataset)`.
 """
 
+import dataclasses
 import gc
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from ray.tune import Trainable
 
-from trainable.checkpoint import load_checkpoint, save_checkpoint
+from trainable.best_weights import BestCopy, BestWeights
+from trainable.checkpoint import (
+    checkpoint_path,
+    claim_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from trainable.config import BEST_OBJECTIVE, TrialConfig
 from trainable.device import is_out_of_memory, pick_device
 from trainable.divergence import DivergedError
 from trainable.encoded import EncodedDataset
+from trainable.errors import UserError, one_line
 from trainable.loop import TrainingSession
 from trainable.model import PristineWeights
-from trainable.weights import keep_if_best
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Job:
+    """Ray's config, read."""
+
+    number: int
+    config: TrialConfig
+    weights_dir: Path | None
+    checkpoints_dir: Path | None
+    checkpoint_every: int
+    resumes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, ray_config: dict[str, Any]) -> Self:
+        folders = (ray_config.get(name) for name in ("weights_dir", "checkpoints_dir"))
+        weights_dir, checkpoints_dir = (Path(folder) if folder else None for folder in folders)
+        return cls(
+            number=ray_config["number"],
+            config=TrialConfig.from_mapping(ray_config["config"]),
+            weights_dir=weights_dir,
+            checkpoints_dir=checkpoints_dir,
+            checkpoint_every=ray_config.get("checkpoint_every", 0),
+            resumes=tuple(ray_config.get("resumes", ())),
+        )
 
 
 class FineTuneTrial(Trainable):
     """Trains one `TrialConfig`.
 
-    Ray's config: `{"number": int, "config": TrialConfig.to_mapping(), "weights_dir": str | None}`;
-    the folder is absolute, since workers change their working directory.
+    Ray's config; folders are absolute, since workers may change their working directory:
+
+        number            of the trial
+        config            TrialConfig.to_mapping()
+        weights_dir       where the best weights of the search lie; None: they are not kept
+        checkpoints_dir   where checkpoints lie; None: there are none
+        checkpoint_every  epochs between two of them; 0: none is written
+        resumes           the interrupted trials that this one runs again, the latest first
 
     A step gives the metrics of `TrainingSession.run_epoch` and
 
         done          True after the last epoch, and with an end_status
         end_status    "" | "diverged" | "out_of_memory"
         end_reason    for people; "" without an end_status
+        note          for people: what went wrong and cost no more than time; mostly ""
 
     A step that ends the trial so has no `train/` and `val/` metrics, but always `epoch` (the one
     that failed) and `best/...`, which is never NaN.
+
+    A trial that goes on from a checkpoint first gives the metrics of the epochs in it, a step
+    each: to Tune, ASHA and the journal it is a trial that trains its first epochs very fast.
     """
 
     def setup(self, config: dict[str, Any], data: EncodedDataset) -> None:
@@ -42,17 +84,21 @@ class FineTuneTrial(Trainable):
         self._data = data
         self._pristine: PristineWeights | None = None
         self._session: TrainingSession | None = None
-        self._start(config)
+        self._best_weights = BestWeights()
+        self._start(_Job.of(config))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Start another trial in this actor: data, weights and model stay (DESIGN D11)."""
-        self._start(new_config)
+        self._best_weights.write_soon()  # ASHA may have stopped the trial before
+        self._start(_Job.of(new_config))
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train and validate one epoch."""
+        """Train and validate one epoch, or tell again of one that a checkpoint holds."""
         if self._session is None:  # memory ran out when the trial was set up
             return self._ended("out_of_memory", self._start_error)
+        if self._told < len(self._metrics):
+            return self._epoch_done(self._session)
         try:
             metrics = self._session.run_epoch()
         except DivergedError as error:
@@ -62,68 +108,108 @@ class FineTuneTrial(Trainable):
                 raise
             reason = _first_line(error)
         else:
-            self._keep_weights()
-            done = self._session.epoch >= self._session.config.epochs
-            return {**metrics, "done": done, "end_status": "", "end_reason": ""}
+            self._metrics.append(metrics)
+            self._checkpoint(self._session)
+            return self._epoch_done(self._session)
         # here the traceback, and the tensors that it held, are gone
         _free_memory()
         return self._ended("out_of_memory", reason)
 
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Write the session's state into Ray's folder."""
-        if self._session is not None:
-            save_checkpoint(self._session, Path(checkpoint_dir))
-
-    def load_checkpoint(self, checkpoint: Any) -> None:
-        """Go on from a folder that `save_checkpoint` filled."""
-        if self._session is not None:
-            load_checkpoint(self._session, Path(checkpoint))
-
     def cleanup(self) -> None:
         """Called by Ray when the actor ends."""
+        self._best_weights.flush()
         self._session = None
         _free_memory()
 
-    def _start(self, config: dict[str, Any]) -> None:
-        self._number: int = config["number"]
-        self._weights_dir: str | None = config["weights_dir"]
-        self._start_error = ""
-        trial_config = TrialConfig.from_mapping(config["config"])
+    def _start(self, job: _Job) -> None:
+        self._job = job
+        self._metrics: list[dict[str, float]] = []
+        """Of every epoch of the trial."""
+        self._told = 0
+        """Epochs that Tune knows of."""
+        self._note = self._last_note = self._start_error = ""
         model = None if self._session is None else self._session.model
         self._session = None
         _free_memory()
         try:
-            encoder = trial_config.encoder
+            encoder = job.config.encoder
             known = self._pristine is not None and self._pristine.encoder == encoder
-            if trial_config.tune == "all" and not known:
+            if job.config.tune == "all" and not known:
                 self._pristine = PristineWeights.load(encoder)
-            self._session = TrainingSession(
-                trial_config,
-                self._data,
-                device=pick_device(),
-                pristine=self._pristine,
-                reuse=model,
-            )
+            self._session = self._new_session(model)
+            self._resume()
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
+            self._session = None
             self._start_error = _first_line(error)
 
-    def _keep_weights(self) -> None:
-        session = self._session
-        if session is None or session.best is None or self._weights_dir is None:
+    def _new_session(self, model: torch.nn.Module | None) -> TrainingSession:
+        return TrainingSession(
+            self._job.config,
+            self._data,
+            device=pick_device(),
+            pristine=self._pristine,
+            reuse=model,
+        )
+
+    def _resume(self) -> None:
+        """Go on from a checkpoint, if there is one that fits."""
+        job, session = self._job, self._session
+        if job.checkpoints_dir is None or session is None:
             return
-        if session.best.epoch == session.epoch:
-            keep_if_best(
-                Path(self._weights_dir),
-                self._number,
-                objective=session.best.objective,
-                epoch=session.best.epoch,
-                threshold=session.best.threshold,
-                state=session.model.state_dict(),
+        try:
+            path = claim_checkpoint(job.checkpoints_dir, job.number, job.resumes)
+            if path is not None:
+                self._metrics = load_checkpoint(session, path)
+        except (UserError, OSError) as error:
+            self._note = f"trains from its first epoch: {one_line(error)}"
+            self._session = self._new_session(session.model)
+
+    def _epoch_done(self, session: TrainingSession) -> dict[str, Any]:
+        """The result of the next epoch that Tune does not know of."""
+        self._told += 1
+        done = self._told >= self._job.config.epochs
+        if self._told == session.epoch:
+            self._keep_weights(session)
+        if done:
+            self._best_weights.write_soon()
+        note, self._note = self._note, ""
+        metrics = self._metrics[self._told - 1]
+        return {**metrics, "done": done, "end_status": "", "end_reason": "", "note": note}
+
+    def _keep_weights(self, session: TrainingSession) -> None:
+        best, weights_dir = session.best, self._job.weights_dir
+        if weights_dir is None or best is None or best.epoch != session.epoch:
+            return
+        copy = BestCopy(
+            weights_dir=weights_dir,
+            number=self._job.number,
+            objective=best.objective,
+            epoch=best.epoch,
+            threshold=best.threshold,
+        )
+        self._best_weights.take(copy, session.model.state_dict())
+
+    def _checkpoint(self, session: TrainingSession) -> None:
+        job = self._job
+        if job.checkpoints_dir is None or not job.checkpoint_every:
+            return
+        if session.epoch % job.checkpoint_every or session.epoch >= job.config.epochs:
+            return
+        if session.best is not None and session.best.epoch != session.epoch:
+            self._best_weights.flush()  # the checkpoint does not have them
+        try:
+            save_checkpoint(
+                session, checkpoint_path(job.checkpoints_dir, job.number), self._metrics
             )
+        except OSError as error:
+            note = f"goes on without new checkpoints: {one_line(error)}"
+            self._note = "" if note == self._last_note else note
+            self._last_note = note
 
     def _ended(self, status: str, reason: str) -> dict[str, Any]:
+        self._best_weights.write_soon()
         if self._session is None:
             best = {BEST_OBJECTIVE: 0.0, "best/epoch": 0, "best/threshold": 0.5}
             epoch = 1
@@ -136,6 +222,7 @@ class FineTuneTrial(Trainable):
             "done": True,
             "end_status": status,
             "end_reason": reason,
+            "note": self._note,
         }
 
 

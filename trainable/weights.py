@@ -60,11 +60,10 @@ def keep_if_best(
         OSError: the folder cannot be written.
     """
     weights_dir.mkdir(parents=True, exist_ok=True)
-    if objective < _best(weights_dir):
+    if objective < best_objective(weights_dir):
         return None
     path = weights_path(weights_dir, number)
     unfinished = path.with_suffix(".tmp")
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     metadata = {
         "format": "pt",
         "objective": repr(float(objective)),
@@ -72,15 +71,20 @@ def keep_if_best(
         "threshold": repr(float(threshold)),
     }
     try:
-        save_file(tensors, unfinished, metadata=metadata)
+        _save(state, unfinished, metadata)
         with _locked(weights_dir):
-            if objective < _best(weights_dir):  # meanwhile somebody has written a better one
+            if objective < best_objective(weights_dir):  # somebody has written a better one
                 return None
             unfinished.replace(path)
             _prune(weights_dir)
     finally:
         unfinished.unlink(missing_ok=True)
     return path
+
+
+def best_objective(weights_dir: Path) -> float:
+    """Of the best weights on disk; minus infinity without any."""
+    return max(_recorded(weights_dir).values(), default=-math.inf)
 
 
 def prune_weights(weights_dir: Path) -> None:
@@ -125,6 +129,14 @@ def drop_stale(
                 path.unlink(missing_ok=True)
 
 
+def _save(state: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    try:
+        save_file(tensors, path, metadata=metadata)
+    except SafetensorError as error:  # so it tells of a full disk
+        raise OSError(str(error)) from error
+
+
 @contextlib.contextmanager
 def _locked(weights_dir: Path) -> Iterator[None]:
     with (weights_dir / ".lock").open("a") as file:
@@ -140,10 +152,6 @@ def _prune(weights_dir: Path) -> None:
     for path, objective in recorded.items():
         if objective < best:
             path.unlink(missing_ok=True)
-
-
-def _best(weights_dir: Path) -> float:
-    return max(_recorded(weights_dir).values(), default=-math.inf)
 
 
 def _recorded(weights_dir: Path) -> dict[Path, float]:

@@ -15,6 +15,7 @@ GOLDEN = {
         *("--loss", "--dataset", "--data", *DATA, "--preset", "--epochs", "--space"),
         *("--trials", "--grace-period", "--reduction-factor", "--time-budget", "--seed"),
         *("--cpus-per-trial", "--gpus-per-trial", "--max-concurrent", "--address"),
+        "--checkpoint-every",
         *("--name", "--runs-dir", "--tracking-uri"),
     },
     "resume": {"name", "--trials", "--time-budget", "--address", "--tracking-uri", "--runs-dir"},

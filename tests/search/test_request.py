@@ -5,6 +5,7 @@ import time
 import pytest
 
 from search.hardware import Hardware
+from search.presets import PRESETS
 from search.request import CLUSTER_CONCURRENCY, RunRequest, data_config, default_name, resolve
 from trainable.config import TrialConfig
 from trainable.errors import UsageError
@@ -109,6 +110,17 @@ def test_a_cluster_is_not_limited_by_this_machine():
     spec = spec_of(address="head:6379", trials=50)
     assert (spec.max_concurrent, spec.cpus_per_trial) == (CLUSTER_CONCURRENCY, 1.0)
     assert spec_of(address="head:6379", max_concurrent=40).max_concurrent == 40
+
+
+def test_checkpoints_where_they_cost_next_to_nothing():
+    assert spec_of(preset="smoke").checkpoint_every == 0
+    assert spec_of(preset="smoke", checkpoint_every=2).checkpoint_every == 2
+    for name in PRESETS:
+        head, all_ = (spec_of(preset=name, settings=(f"tune={t}",)) for t in ("head", "all"))
+        assert head.checkpoint_every == 0
+        assert all_.checkpoint_every == PRESETS[name].checkpoint_every
+    assert PRESETS["paper"].checkpoint_every == 0
+    assert spec_of(settings=("tune=head",), checkpoint_every=5).checkpoint_every == 5
 
 
 @pytest.mark.parametrize(

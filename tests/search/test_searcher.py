@@ -19,6 +19,7 @@ from search.study import SearchStudy
 from search.tuner import _Attempt, build_scheduler
 from spaces import change_space
 from tests.small_search import small_spec
+from trainable.checkpoint import checkpoint_path
 from trainable.config import BEST_OBJECTIVE, TrialConfig
 from trainable.weights import keep_if_best
 
@@ -33,12 +34,14 @@ class Search:
         if changes:
             self.spec = self.spec.replace(space=change_space(self.spec.space, changes))
         self.spec.folder.mkdir()
-        self.study = SearchStudy(self.spec.folder, name="s", space=self.spec.space, seed=0)
+        self.study = SearchStudy(
+            self.spec.folder, name=self.spec.name, space=self.spec.space, seed=0
+        )
         self.study.open(self.spec.space.paper_point())
         self.heard, self.broken = [], []
         asha = {"epochs": EPOCHS, "reduction_factor": 2}
         self.searcher = StudySearcher(
-            self.study, self.spec.trial_config, weights_dir=self.spec.folder / "weights", **asha
+            self.study, self.spec.trial_config, folder=self.spec.folder, **asha
         )
         self.events = EventLog(Journal(self.spec.folder / "journal.jsonl"), [self.heard.append])
         self.recorder = Recorder(
@@ -100,7 +103,9 @@ def search(tmp_path):
 
 def test_a_suggestion_is_what_the_trial_needs(search):
     config = search.searcher.suggest("a")
-    assert sorted(config) == ["config", "number", "weights_dir"]
+    assert sorted(config) == [
+        *("checkpoint_every", "checkpoints_dir", "config", "number", "resumes", "weights_dir")
+    ]
     assert config["number"] == 0
     assert config["weights_dir"] == str(search.spec.folder / "weights")
     trial_config = TrialConfig.from_mapping(config["config"])
@@ -236,6 +241,53 @@ def test_weights_that_a_restart_undid_go(search, tmp_path):
     assert keep_weights(search, 1, 2, 0.31)
 
 
+def keep_checkpoint(search, number):
+    path = checkpoint_path(search.spec.folder / "checkpoints", number)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"x")
+    return path
+
+
+def test_weights_that_a_checkpoint_goes_back_behind_stay(search, tmp_path):
+    error = tmp_path / "error.txt"
+    error.write_text("Failure # 1 (occurred at x)\nThe actor died unexpectedly\n")
+    trial = search.start("a", str(error))
+    search.step(trial, 1, 0.3)
+    file, checkpoint = keep_weights(search, 0, 1, 0.3), keep_checkpoint(search, 0)
+    search.recorder.on_trial_recover(iteration=1, trials=[trial], trial=trial)
+    assert (file.exists(), checkpoint.exists()) == (True, True)
+
+
+def test_a_checkpoint_goes_with_its_trial_but_not_when_that_is_interrupted(search, tmp_path):
+    done, failed, _ = (search.start(ray_id) for ray_id in "abc")
+    files = [keep_checkpoint(search, number) for number in range(3)]
+    search.step(done, EPOCHS, 0.5, stop=True)
+    search.fail(failed, "ValueError: x", tmp_path)
+    assert [file.exists() for file in files] == [False, False, True]
+    search.study.interrupt_open()
+    keep_checkpoint(search, 0)  # a worker that outlived its driver
+    attempt = _Attempt.open(search.spec, ())
+    assert [file.exists() for file in files] == [False, False, True]
+    searcher = StudySearcher(
+        attempt.study,
+        search.spec.trial_config,
+        epochs=EPOCHS,
+        reduction_factor=2,
+        folder=search.spec.folder,
+        checkpoint_every=3,
+    )
+    config = searcher.suggest("again")
+    assert (config["number"], config["resumes"], config["checkpoint_every"]) == (3, [2], 3)
+    assert config["checkpoints_dir"] == str(files[2].parent)
+
+
+def test_what_cost_time_is_told(search, caplog):
+    trial = search.start("a")
+    search.step(trial, 1, 0.3, note="trains from its first epoch: checkpoint x is damaged")
+    assert "trial 0 trains from its first epoch: checkpoint x is damaged" in caplog.text
+    assert "note" not in search.heard[-1]["metrics"]
+
+
 def test_weights_of_an_epoch_that_never_counted_go_when_the_trial_fails(search, tmp_path):
     trials = [search.start("a"), search.start("b")]
     for trial in trials:
@@ -291,7 +343,7 @@ def test_tune_can_pickle_what_holds_live_things(search):
     copy = cloudpickle.loads(cloudpickle.dumps(search.searcher))
     assert copy.study.num_open == 0
     assert copy.metric == BEST_OBJECTIVE
-    assert pickle.loads(pickle.dumps(search.study)).name == "s"
+    assert pickle.loads(pickle.dumps(search.study)).name == search.spec.name
 
 
 def test_asha_is_rebuilt_from_the_study(search):

@@ -120,7 +120,14 @@ def test_rungs_and_data_are_those_of_the_longest_trial():
 
 def test_the_fingerprint_is_of_what_changes_the_numbers():
     original = spec()
-    where = spec(name="b", runs_dir="/b", max_concurrent=1, address="h:1", tracking_uri="http://h")
+    where = spec(
+        name="b",
+        runs_dir="/b",
+        max_concurrent=1,
+        checkpoint_every=3,
+        address="h:1",
+        tracking_uri="http://h",
+    )
     assert where.fingerprint == original.fingerprint
     assert spec(trials=99, time_budget_s=9.0).fingerprint == original.fingerprint
     moved = original.config.replace(data_path="/elsewhere")
@@ -146,6 +153,7 @@ def test_a_trial_has_the_fixed_settings_and_the_sampled_ones():
         ({"grace_period": 0}, "grace-period must be at least 1, got 0"),
         ({"reduction_factor": 1}, "reduction-factor must be at least 2, got 1"),
         ({"max_concurrent": 0}, "max-concurrent must be at least 1, got 0"),
+        ({"checkpoint_every": -1}, "checkpoint-every must be at least 0, got -1"),
         ({"cpus_per_trial": 0.0}, "cpus-per-trial must be above 0, got 0"),
         ({"gpus_per_trial": -1.0}, "gpus-per-trial must be at least 0, got -1"),
         ({"gpus_per_trial": 1.5}, "gpus-per-trial above 1 must be a whole number, got 1.5"),

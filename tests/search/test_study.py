@@ -128,6 +128,7 @@ def test_interrupted_trials_run_again_once(tmp_path):
         TrialState.FAIL,
         TrialState.WAITING,
     ]
+    assert (study.waiting, study.predecessors(2)) == ([2], (left.number,))
     again = study.ask("c")
     assert (again.number, again.resumes) == (2, left.number)
     assert again.params == left.params
@@ -138,6 +139,8 @@ def test_interrupted_trials_run_again_once(tmp_path):
     assert study.ask("e").resumes == 2
     assert study.ask("f").resumes == 3
     assert study.ask("g").resumes is None
+    assert [study.predecessors(number) for number in range(6)] == [(), (), (1,), (), (2, 1), (3,)]
+    assert study.waiting == []
     assert finish_id.number == 0
 
 

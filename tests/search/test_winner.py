@@ -10,7 +10,7 @@ from search.events import EventLog
 from search.final_test import find_weights
 from search.final_test import test_is_due as is_due
 from search.journal import Journal, read_journal
-from search.winner import choose_winner, drop_stale_weights, evaluate_on_test
+from search.winner import choose_winner, drop_stale_weights, evaluate_on_test, same_training
 from tests.tiny import tiny_encoded, tiny_encoder
 from trainable.config import TrialConfig
 from trainable.loop import TrainingSession
@@ -102,6 +102,24 @@ def test_only_the_weights_of_the_winning_epoch_are_the_winners(tmp_path):
     assert find_weights(tmp_path, winner) == path
     assert keep(tmp_path, 4, 0.7, 2)
     assert find_weights(tmp_path, winner) is None
+
+
+def test_a_trial_that_was_interrupted_and_ran_again_may_have_left_its_weights_twice(tmp_path):
+    emit(
+        tmp_path,
+        *(started(0), started(1), epoch(1, 1, 0.6, 1)),
+        *({**started(2), "resumes": 1}, {**started(3), "resumes": 2}, {**started(4), "resumes": 0}),
+    )
+    events = read_journal(tmp_path / "journal.jsonl")
+    assert [same_training(events, n) for n in range(5)] == [
+        *({0, 4}, {1, 2, 3}, {1, 2, 3}, {1, 2, 3}, {0, 4})
+    ]
+    winner = choose_winner(events)
+    keep(tmp_path, 4, 0.6, 1)
+    keep(tmp_path, 2, 0.6, 2)
+    assert (winner.number, find_weights(tmp_path, winner)) == (1, None)
+    path = keep(tmp_path, 3, 0.6, 1)
+    assert find_weights(tmp_path, winner) == path
 
 
 def test_weights_that_the_journal_does_not_know_go(tmp_path):

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.tiny import tiny_encoded, tiny_encoder
 from trainable.config import BEST_OBJECTIVE, TrialConfig
 from trainable.loop import TrainingSession
 from trainable.trial import FineTuneTrial
-from trainable.weights import weights_path
+from trainable.weights import kept_epoch, weights_path
 
 DATA = tiny_encoded()
 
@@ -30,9 +31,12 @@ def encoder(tmp_path_factory) -> Path:
 @pytest.fixture
 def ray_config(encoder):
     def build(number=0, weights_dir=None, **settings):
+        names = ("checkpoints_dir", "checkpoint_every", "resumes")
+        checkpoints = {name: settings.pop(name) for name in names if name in settings}
         values = {"dataset": "tiny", "encoder": str(encoder), "max_length": 32, "epochs": 2}
         config = TrialConfig(**{**values, "learning_rate": 3e-3, "num_threads": 1, **settings})
-        return {"number": number, "config": config.to_mapping(), "weights_dir": weights_dir}
+        where = {"number": number, "weights_dir": weights_dir, **checkpoints}
+        return {**where, "config": config.to_mapping()}
 
     return build
 
@@ -88,21 +92,169 @@ def test_another_encoder_in_a_reused_actor(trial_of, ray_config, tmp_path):
     assert [numbers(trial.train()) for _ in range(2)] == straight(ray_config, encoder=other)
 
 
-def test_saved_and_moved_to_another_actor(trial_of, ray_config, tmp_path):
-    first, second = trial_of(), trial_of()
-    first.train()
-    saved = first.save(str(tmp_path / "checkpoint"))
-    second.restore(saved)
-    assert numbers(second.train()) == straight(ray_config)[1]
-
-
-def test_the_weights_of_the_best_epoch_are_kept(trial_of, tmp_path):
-    trial = trial_of(number=4, weights_dir=str(tmp_path / "weights"), epochs=3)
-    path = weights_path(tmp_path / "weights", 4)
-    for _ in range(3):
-        written = path.stat().st_mtime_ns if path.exists() else 0
+def test_the_weights_of_the_best_epoch_are_kept(trial_of, ray_config, tmp_path):
+    """In memory while the trial runs; on disk when the actor goes on to the next, or ends."""
+    folder = tmp_path / "weights"
+    trial = trial_of(number=4, weights_dir=str(folder), epochs=3)
+    states, result = {}, {}
+    while not result.get("done") and len(states) < 2:  # ASHA stops it after the second
         result = trial.train()
-        assert (path.stat().st_mtime_ns > written) is (result["best/epoch"] == result["epoch"])
+        states[result["epoch"]] = clone(trial)
+        assert not folder.exists() or not list(folder.iterdir())
+    assert trial.reset(ray_config(number=5, weights_dir=str(folder)))
+    trial._best_weights.flush()
+    assert kept_epoch(weights_path(folder, 4)).epoch == result["best/epoch"]
+    assert same(load_file(weights_path(folder, 4)), states[result["best/epoch"]])
+    trial.train()
+    trial.cleanup()
+    assert kept_epoch(weights_path(folder, 5)) or not weights_path(folder, 5).exists()
+
+
+def test_weights_are_written_when_the_last_epoch_is_done(trial_of, tmp_path):
+    trial = trial_of(weights_dir=str(tmp_path / "weights"), epochs=1)
+    trial.train()
+    trial._best_weights._timer.join(20)  # it has begun, and nobody waits for it
+    assert weights_path(tmp_path / "weights", 0).exists()
+
+
+def clone(trial):
+    return {name: tensor.clone() for name, tensor in trial._session.model.state_dict().items()}
+
+
+def same(left, right):
+    return left.keys() == right.keys() and all(torch.equal(left[n], right[n]) for n in left)
+
+
+def saving(tmp_path, every=1, **more):
+    return {"checkpoints_dir": str(tmp_path / "checkpoints"), "checkpoint_every": every, **more}
+
+
+def interrupted(trial_of, tmp_path, epochs=2, **more):
+    """The results of a trial 1 that somebody kills after some epochs."""
+    trial = trial_of(number=1, epochs=4, **saving(tmp_path, **more))
+    return [trial.train() for _ in range(epochs)]
+
+
+def strip(result):
+    """A result without what Ray adds."""
+    return {k: v for k, v in result.items() if "/" in k or k in ("epoch", "done", "note")}
+
+
+@pytest.mark.parametrize("rerun", [{"number": 1}, {"number": 3, "resumes": (2, 1)}])
+def test_a_rerun_tells_of_each_epoch_and_trains_the_rest(trial_of, ray_config, tmp_path, rerun):
+    before = interrupted(trial_of, tmp_path)
+    trial = trial_of(epochs=4, **saving(tmp_path, **rerun))
+    trained = count_epochs(trial)
+    results = [trial.train() for _ in range(4)]
+    # the very same, times included: they were not trained again
+    assert [strip(result) for result in results[:2]] == [strip(result) for result in before]
+    assert len(trained) == 2
+    assert [numbers(result) for result in results] == straight(ray_config, epochs=4)
+    assert [result["done"] for result in results] == [False, False, False, True]
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [
+        f"trial-0000{rerun['number']}.pt"
+    ]
+
+
+def count_epochs(trial):
+    calls, real = [], trial._session.run_epoch
+    trial._session.run_epoch = lambda: calls.append(1) or real()
+    return calls
+
+
+def test_checkpoints_come_as_often_as_asked_and_never_after_the_last_epoch(
+    trial_of, tmp_path, monkeypatch
+):
+    saved = []
+    monkeypatch.setattr(
+        "trainable.trial.save_checkpoint", lambda session, *_: saved.append(session.epoch)
+    )
+    for every, epochs in ((0, []), (1, [1, 2, 3]), (2, [2]), (3, [3]), (9, [])):
+        trial = trial_of(epochs=4, **saving(tmp_path, every))
+        while not trial.train()["done"]:
+            pass
+        assert saved == epochs
+        saved.clear()
+
+
+def test_a_rerun_that_asha_stops_among_the_told_epochs(trial_of, ray_config, tmp_path):
+    before = interrupted(trial_of, tmp_path, epochs=3)
+    trial = trial_of(number=2, epochs=4, **saving(tmp_path, resumes=(1,)))
+    assert strip(trial.train()) == strip(before[0])
+    trial.reset(ray_config())
+    assert [numbers(trial.train()) for _ in range(2)] == straight(ray_config)
+
+
+def test_the_weights_of_a_best_epoch_in_the_checkpoint_are_kept(trial_of, tmp_path):
+    weights_dir = str(tmp_path / "weights")
+    interrupted(trial_of, tmp_path, epochs=1)  # killed before it wrote its weights
+    trial = trial_of(number=2, epochs=4, weights_dir=weights_dir, **saving(tmp_path, resumes=(1,)))
+    state = clone(trial)
+    trial.train()
+    trial.cleanup()
+    assert same(load_file(weights_path(tmp_path / "weights", 2)), state)
+
+
+def test_best_weights_that_a_checkpoint_lacks_are_on_disk_before_it(
+    trial_of, tmp_path, monkeypatch
+):
+    trial = trial_of(epochs=4, weights_dir=str(tmp_path / "weights"), **saving(tmp_path))
+    worse = {"val/micro_f1": 0.0, "val/threshold": 0.5}
+    path = weights_path(tmp_path / "weights", 0)
+    trial.train()
+    assert not path.exists()
+    monkeypatch.setattr(trial._session, "evaluate", lambda _split: worse)
+    trial.train()
+    assert kept_epoch(path).epoch == 1
+
+
+def spoil(content):
+    def write(path):
+        path.write_bytes(content)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (spoil(b""), "is damaged (EOFError)"),
+        (spoil(b"nonsense"), "is damaged (UnpicklingError)"),
+        (lambda path: torch.save({"config": 1}, path), "is of another config"),
+        (lambda path: edit(path, dataset="x"), "is of another dataset"),
+        (lambda path: edit(path, optimizer={}), "does not fit (KeyError)"),
+        (lambda path: edit(path, model={}), "does not fit (RuntimeError)"),
+    ],
+)
+def test_a_checkpoint_that_does_not_serve_costs_time_and_a_word(
+    trial_of, ray_config, tmp_path, spoil, why
+):
+    interrupted(trial_of, tmp_path)
+    spoil(tmp_path / "checkpoints" / "trial-00001.pt")
+    trial = trial_of(number=2, epochs=4, **saving(tmp_path, resumes=(1,)))
+    results = [trial.train() for _ in range(2)]
+    assert [numbers(result) for result in results] == straight(ray_config, epochs=4)[:2]
+    assert results[0]["note"].startswith("trains from its first epoch: checkpoint ")
+    assert why in results[0]["note"]
+    assert results[1]["note"] == ""
+
+
+def edit(path, **changes):
+    torch.save({**torch.load(path, weights_only=True), **changes}, path)
+
+
+def test_a_full_disk_is_told_once_and_trains_on(trial_of, ray_config, tmp_path, monkeypatch):
+    def full(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("trainable.trial.save_checkpoint", full)
+    trial = trial_of(epochs=4, **saving(tmp_path))
+    results = [trial.train() for _ in range(4)]
+    assert [numbers(result) for result in results] == straight(ray_config, epochs=4)
+    assert [result["note"] for result in results] == [
+        "goes on without new checkpoints: [Errno 28] No space left on device",
+        *[""] * 3,
+    ]
 
 
 def ended(result, status):
@@ -114,7 +266,9 @@ def ended(result, status):
 
 
 def poison(trial, monkeypatch):
-    monkeypatch.setattr(trial._session, "_loss", lambda logits, _targets: logits.sum() * math.nan)
+    monkeypatch.setattr(
+        trial._session._step, "_loss", lambda logits, _targets: logits.sum() * math.nan
+    )
 
 
 def test_divergence_at_once(trial_of, monkeypatch):

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from trainable import weights
@@ -156,12 +156,19 @@ def test_prune_of_an_empty_or_missing_folder(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_a_full_disk_leaves_the_older_file(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        SafetensorError("Error while serializing: I/O error: No space left on device"),
+    ],
+)
+def test_a_full_disk_leaves_the_older_file(tmp_path, monkeypatch, error):
     keep(tmp_path, 1, 0.5, value=1.0)
 
     def full(_tensors, path, **_kwargs):
         path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr(weights, "save_file", full)
     with pytest.raises(OSError, match="No space left"):

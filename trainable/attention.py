@@ -26,7 +26,7 @@ VarlenOp = Callable[..., tuple[Tensor, ...]]
 """Of the signature of `aten::_flash_attention_forward`."""
 
 _FLASH_MULTIPLE: Final = 8
-_FLASH_MAX: Final = 256
+_FLASH_MAX: Final = 192
 _FLASH_CAPABILITY: Final = (8, 0)
 
 

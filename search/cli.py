@@ -101,7 +101,8 @@ def _add_run(commands: Any) -> None:
     what = run.add_argument_group("what to train")
     what.add_argument("--loss", help="bce fl cb r-fl ntr-fl db-0fl cb-ntr db (default: db)")
     _add_data_options(what)
-    what.add_argument("--preset", default="auto", help="auto, paper, cpu or smoke")
+    what.add_argument("--tune", help="all: the whole encoder; head: a head on frozen features")
+    what.add_argument("--preset", default="auto", help="auto, paper, cpu, cpu-full or smoke")
     what.add_argument("--epochs", type=_whole, metavar="N", help="longest training of a trial")
     _add_settings(what)
     what.add_argument("--space", metavar="FILE", help="YAML file with ranges to search")
@@ -110,6 +111,9 @@ def _add_run(commands: Any) -> None:
     how.add_argument("--grace-period", type=_whole, metavar="N", help="epochs before ASHA stops")
     how.add_argument("--reduction-factor", type=_whole, metavar="N", help="ASHA keeps 1 of N")
     how.add_argument("--time-budget", type=_seconds, metavar="T", help="seconds, or 30m, 2h")
+    how.add_argument(
+        "--start-from", metavar="NAME", help="first points: the best of an earlier search"
+    )
     how.add_argument("--seed", type=_whole, metavar="N", help="of the sampler and of training")
     where = run.add_argument_group("where to run")
     where.add_argument("--cpus-per-trial", type=_number, metavar="X", help="CPU cores of a trial")

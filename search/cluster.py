@@ -126,7 +126,7 @@ def plain_arrays(data: EncodedDataset) -> EncodedDataset:
     splits = {}
     for name in ("train", "val", "test"):
         split = getattr(data, name)
-        arrays = {f.name: np.asarray(getattr(split, f.name)) for f in dataclasses.fields(split)}
+        arrays = {field: np.asarray(array) for field, array in split.arrays.items()}
         splits[name] = dataclasses.replace(split, **arrays)
     return dataclasses.replace(data, **splits)
 
@@ -200,7 +200,7 @@ def _num_bytes(data: EncodedDataset) -> int:
     return sum(
         array.nbytes
         for split in (data.train, data.val, data.test)
-        for array in (split.token_ids, split.token_offsets, split.label_ids, split.label_offsets)
+        for array in split.arrays.values()
     )
 
 

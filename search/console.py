@@ -1,10 +1,13 @@
 """The only place that prints. Text of users and files is never read as markup."""
 
+import contextlib
 import os
 import sys
+from collections.abc import Callable, Iterator
 from typing import IO
 
 from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from trainable.errors import one_line
 
@@ -29,6 +32,20 @@ class Terminal:
         for renderable in renderables:
             self.out.print()
             self.out.print(renderable, markup=False, emoji=False)
+
+    @contextlib.contextmanager
+    def progress(self) -> Iterator[Callable[[str, int, int], None]]:
+        """A bar with the time left for features; gives what is called with (split, done, total)."""
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+        tasks: dict[str, TaskID] = {}
+        with Progress(*columns, console=self.out, transient=True) as bars:
+
+            def update(split: str, done: int, total: int) -> None:
+                if split not in tasks:
+                    tasks[split] = bars.add_task(f"features of {split}", total=total)
+                bars.update(tasks[split], completed=done)
+
+            yield update
 
     def warn(self, text: str) -> None:
         """Something that the user should know and that stops nothing."""

@@ -1,8 +1,10 @@
 """Presets: what a search looks like on a machine when the user says nothing more.
 
-`paper` is the setting of Huang et al. 2021 (appendix A.1) for a GPU; `cpu` a search that a laptop
-finishes in an evening; `smoke` one that ends within three minutes on two cores, whatever the data;
-`auto` is `paper` where there is a GPU and `cpu` elsewhere.
+`paper` is the setting of Huang et al. 2021 (appendix A.1) for a GPU. `cpu` freezes the encoder: a
+trial trains a head in seconds, so a laptop's search is worth running. `cpu-full` trains the whole
+encoder there, on short documents, for an evening. `smoke` ends within three minutes on two cores,
+whatever the data. `auto` is `paper` where there is a GPU and elsewhere `cpu`, or `cpu-full` for
+`--tune all`.
 """
 
 import dataclasses
@@ -17,6 +19,8 @@ from trainable.errors import unknown_name
 AUTO: Final = "auto"
 TRIAL_MEMORY_GIB: Final = 4.0
 """What one CPU trial of the packaged encoder may take, imports included (3.6 seen)."""
+HEAD_MEMORY_GIB: Final = 1.0
+"""Likewise with `tune=head` (0.6 seen)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +50,12 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             gpus_per_trial=1.0,
         ),
         "cpu": Preset(
+            settings={"encoder": "minilm", "max_length": 512, "epochs": 30, "tune": "head"},
+            trials=32,
+            grace_period=3,
+            reduction_factor=3,
+        ),
+        "cpu-full": Preset(
             settings={"encoder": "minilm", "max_length": 128, "epochs": 6},
             trials=12,
             grace_period=2,
@@ -70,14 +80,14 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
 )
 
 
-def find_preset(name: str, hardware: Hardware) -> tuple[str, Preset]:
-    """The preset of that name, with `auto` resolved for this machine.
+def find_preset(name: str, hardware: Hardware, tune: str | None = None) -> tuple[str, Preset]:
+    """The preset of that name, with `auto` resolved for this machine and what the user tunes.
 
     Raises:
         UsageError: no such preset.
     """
     if name == AUTO:
-        name = "paper" if hardware.gpus else "cpu"
+        name = "paper" if hardware.gpus else "cpu-full" if tune == "all" else "cpu"
     if name not in PRESETS:
         raise unknown_name("preset", name, (AUTO, *PRESETS))
     return name, PRESETS[name]
@@ -111,8 +121,9 @@ def choose_resources(
     cpus: float | None = None,
     max_concurrent: int | None = None,
     trials: int,
+    memory_gib: float = TRIAL_MEMORY_GIB,
 ) -> Resources:
-    """Fill what the user left open.
+    """Fill what the user left open; a CPU trial takes `memory_gib`.
 
     On a CPU one core a trial: a second thread adds a tenth to a trial's speed (docs/LOG.md), a
     second trial doubles the work done. On a GPU the cores are shared among the trials that fit.
@@ -123,6 +134,6 @@ def choose_resources(
     if max_concurrent is None:
         fits = most_concurrent(hardware, cpus=cpus, gpus=gpus)
         if not gpus:
-            fits = min(fits, math.floor(hardware.memory_gib / TRIAL_MEMORY_GIB))
+            fits = min(fits, math.floor(hardware.memory_gib / memory_gib))
         max_concurrent = max(1, min(fits, trials))
     return Resources(cpus_per_trial=cpus, gpus_per_trial=gpus, max_concurrent=max_concurrent)

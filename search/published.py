@@ -55,7 +55,9 @@ def unlike_paper(spec: SearchSpec) -> tuple[str, ...]:
     The mu that is searched is estimated by the paper's rule; a fixed one has to be the paper's.
     """
     paper = {"learning_rate": PAPER_LEARNING_RATE, "mu": PAPER_MU, **PAPER_LOSS_VALUES}
-    names = ("learning_rate", *LOSS_HYPERPARAMETERS[spec.config.loss])
+    own = LOSS_HYPERPARAMETERS[spec.config.loss]
+    # the paper trains no head on frozen features: its learning rate says nothing there
+    names = own if spec.config.tune == "head" else ("learning_rate", *own)
     fixed = [name for name in names if name not in spec.space.names]
     moved = [name for name in fixed if getattr(spec.config, name) not in {None, paper[name]}]
     return (*moved, *(name for name in spec.space.without_paper_value if name in names))

@@ -10,15 +10,22 @@ import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
-import yaml
-
 from search.hardware import Hardware
-from search.presets import AUTO, Preset, choose_resources, find_preset
+from search.presets import (
+    AUTO,
+    HEAD_MEMORY_GIB,
+    TRIAL_MEMORY_GIB,
+    Preset,
+    choose_resources,
+    find_preset,
+)
+from search.space_file import read_space_file
 from search.spec import SearchSpec
 from search.tracking.check import absolute_uri
-from spaces import Space, change_space, fix, space_for
+from spaces import HEAD_LEARNING_RATE, Space, change_space, fix, space_for
 from trainable.config import (
     LOSS_HYPERPARAMETERS,
     TrialConfig,
@@ -29,7 +36,11 @@ from trainable.paths import expand, is_folder
 
 CLUSTER_CONCURRENCY: Final = 8
 """Trials at once on a cluster whose size nobody told us."""
-_OPTION_SETTINGS: Final = ("loss", "dataset", "encoder", "epochs", "split_seed", "max_train_docs")
+_OPTION_SETTINGS: Final = (
+    *("loss", "tune", "dataset", "encoder", "epochs", "split_seed", "max_train_docs"),
+)
+_HEAD_SETTINGS: Final[Mapping[str, Any]] = MappingProxyType({"learning_rate": HEAD_LEARNING_RATE})
+"""What `tune=head` changes in any preset."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +48,7 @@ class RunRequest:
     """The options of `python -m search run`; None: not said."""
 
     loss: str | None = None
+    tune: str | None = None
     dataset: str | None = None
     data: str | None = None
     encoder: str | None = None
@@ -51,6 +63,7 @@ class RunRequest:
     gpus_per_trial: float | None = None
     max_concurrent: int | None = None
     checkpoint_every: int | None = None
+    start_from: str | None = None
     seed: int | None = None
     split_seed: int | None = None
     max_train_docs: int | None = None
@@ -75,8 +88,10 @@ def resolve(request: RunRequest, hardware: Hardware, *, mu: float | None = None)
     Raises:
         UsageError: an unknown name, a value out of range, or two options that disagree.
     """
-    preset_name, preset = find_preset(request.preset, hardware)
     said = _said_settings(request)
+    preset_name, preset = find_preset(request.preset, hardware, said.get("tune"))
+    settings = {**preset.settings, **said}
+    head = settings.get("tune") == "head"
     gpus = _first(request.gpus_per_trial, preset.gpus_per_trial)
     trials = _first(request.trials, preset.trials)
     _check_resources(request, trials)
@@ -86,9 +101,11 @@ def resolve(request: RunRequest, hardware: Hardware, *, mu: float | None = None)
         cpus=_cluster_cpus(request),
         max_concurrent=_cluster_concurrency(request, trials),
         trials=trials,
+        memory_gib=HEAD_MEMORY_GIB if head else TRIAL_MEMORY_GIB,
     )
     threads = max(1, int(resources.cpus_per_trial))
-    config = _config({**preset.settings, "num_threads": threads, **said}, mu)
+    defaults = {"num_threads": threads, **(_HEAD_SETTINGS if head else {})}
+    config = _config({**defaults, **settings}, mu)
     space = _space(request, config, said, mu)
     config = config.replace(**space.paper_point())
     return SearchSpec(
@@ -117,26 +134,6 @@ def default_name(config: TrialConfig, now: time.struct_time) -> str:
     if data == "file" and config.data_path:
         data = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(config.data_path).stem)[:60] or data
     return f"{config.loss}-{data}-{time.strftime('%Y%m%d-%H%M%S', now)}"
-
-
-def read_space_file(path: str) -> dict[str, Any]:
-    """The changes to a space that a YAML file asks for: {name: {low, high, log} | [choices]}.
-
-    Raises:
-        UsageError: it cannot be read or is not a mapping.
-    """
-    try:
-        changes = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--space {path}: cannot be read ({_reason(error)})") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
-        raise UsageError(f"--space {path}: not valid YAML ({error})") from None
-    if not isinstance(changes, dict) or not changes:
-        raise UsageError(
-            f"--space {path}: must map names to ranges, as in "
-            "'learning_rate: {low: 1e-5, high: 1e-3, log: true}'"
-        )
-    return {str(name): change for name, change in changes.items()}
 
 
 def data_config(
@@ -231,7 +228,7 @@ def _config(values: Mapping[str, Any], mu: float | None) -> TrialConfig:
 def _space(
     request: RunRequest, config: TrialConfig, said: Mapping[str, Any], mu: float | None
 ) -> Space:
-    space = space_for(config.loss, mu=mu if config.mu is None else config.mu)
+    space = space_for(config.loss, mu=mu if config.mu is None else config.mu, tune=config.tune)
     changes = read_space_file(request.space) if request.space else {}
     for name in changes:
         if name in said:
@@ -290,7 +287,3 @@ def _checkpoint_every(request: RunRequest, preset: Preset, config: TrialConfig) 
 
 def _first(said: Any, otherwise: Any) -> Any:
     return otherwise if said is None else said
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)

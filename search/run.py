@@ -13,6 +13,7 @@ from search.console import Terminal
 from search.describe import describe_dataset
 from search.export import BEST_NAME, write_best
 from search.files import write_json
+from search.first_points import first_points
 from search.hardware import Hardware, detect_hardware
 from search.plots import draw_plots
 from search.progress import Progress
@@ -36,6 +37,7 @@ from trainable.config import LOSS_HYPERPARAMETERS, TrialConfig
 from trainable.datasets import TooFewDocumentsError, load_dataset
 from trainable.encoded import EncodedDataset
 from trainable.errors import UsageError, UserError, one_line
+from trainable.features import with_features
 from trainable.label_stats import label_stats
 from trainable.paths import expand
 from trainable.tokenization import encode_dataset
@@ -66,6 +68,7 @@ def run_search(request: RunRequest, terminal: Terminal) -> int:
     hardware = detect_hardware()
     spec = resolve(request, hardware)
     warnings = preflight.check_spec(spec, hardware)
+    earlier = _earlier(request, spec)
     terminal.show(chosen_table(spec))
     for warning in warnings:
         terminal.warn(warning)
@@ -82,6 +85,8 @@ def run_search(request: RunRequest, terminal: Terminal) -> int:
         request = dataclasses.replace(request, max_train_docs=error.needed)
         data = read_data(resolve(request, hardware).longest, terminal)
     spec = resolve(request, hardware, mu=data.mu)
+    if earlier is not None:
+        spec = spec.replace(points=first_points(earlier, spec))
     if "mu" in LOSS_HYPERPARAMETERS[spec.config.loss]:
         origin = "estimated from" if spec.config.mu == data.mu else "fixed; estimate from"
         terminal.say(f"mu {spec.config.mu:.3f} ({origin} the training labels: {data.mu:.3f})")
@@ -94,6 +99,15 @@ def run_search(request: RunRequest, terminal: Terminal) -> int:
             if not load_search(spec.folder).trials:
                 preflight.drop_folder(spec)
             raise
+
+
+def _earlier(request: RunRequest, spec: SearchSpec) -> SearchRecord | None:
+    """The search to start from, if there is one and it has something to give."""
+    if request.start_from is None:
+        return None
+    record = load_search(preflight.find_search(request.start_from, Path(spec.runs_dir)))
+    first_points(record, spec)
+    return record
 
 
 def resume_search(name: str, runs_dir: str, changes: dict[str, Any], terminal: Terminal) -> int:
@@ -134,12 +148,15 @@ def resume_search(name: str, runs_dir: str, changes: dict[str, Any], terminal: T
 
 
 def read_data(config: TrialConfig, terminal: Terminal) -> Data:
-    """Load, encode and describe the data that `config` names."""
+    """Load, encode and describe the data that `config` names; with features for its head."""
     terminal.say()
     terminal.say(f"reading {config.dataset} ...", style="dim")
     dataset = load_dataset(config)
     encoded = encode_dataset(dataset, encoder=config.encoder, max_length=config.max_length)
     terminal.say(data_line(dataset))
+    if config.tune == "head":
+        with terminal.progress() as on_progress:
+            encoded = with_features(encoded, config, on_progress=on_progress)
     description = describe_dataset(dataset, encoded, max_length=config.max_length)
     return Data(
         encoded=encoded,

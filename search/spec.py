@@ -30,10 +30,13 @@ NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 FIXED_IN_A_SEARCH: Final = frozenset(
     {"dataset", "data_path", "split_seed", "max_train_docs", "max_val_docs", "max_test_docs"}
     | {"text_column", "labels_column", "split_column", "label_separator"}
-    | {"encoder", "loss", "num_threads", "precision", "seed"}
+    | {"encoder", "loss", "tune", "num_threads", "precision", "seed"}
 )
 """Settings that trials of one search share: data and encoder are loaded once, and a loss has
 hyperparameters that another has not."""
+
+FIXED_IN_HEAD_MODE: Final = frozenset({"max_length", "attention_dropout"})
+"""Settings of the encoder, which is frozen: its features are computed once for all trials."""
 
 _OPERATIONAL: Final = frozenset(
     {"name", "runs_dir", "preset", "trials", "time_budget_s", "cpus_per_trial", "gpus_per_trial"}
@@ -82,6 +85,8 @@ class SearchSpec:
     starts anew then."""
     seed: int = 0
     """Of the sampler; trials have `config.seed`."""
+    points: tuple[Mapping[str, Any], ...] = ()
+    """What trials 1, 2 ... begin with, after the paper's values; dimensions may be left open."""
     address: str | None = dataclasses.field(default=None, repr=False)
     """Of an existing Ray cluster; None: a private one on this machine."""
     tracking_uri: str | None = dataclasses.field(default=None, repr=False)
@@ -110,6 +115,11 @@ class SearchSpec:
                 raise UsageError(
                     f"setting '{name}' cannot be searched: all trials of a search share it; "
                     f"give it one value with --set {name}=VALUE"
+                )
+            if self.config.tune == "head" and name in FIXED_IN_HEAD_MODE:
+                raise UsageError(
+                    f"setting '{name}' cannot be searched with tune=head: the encoder is frozen; "
+                    f"take it out of the space, or use --tune all"
                 )
 
     @property
@@ -160,6 +170,7 @@ class SearchSpec:
             **values,
             "config": self.config.to_mapping(),
             "space": self.space.to_mapping(),
+            "points": [dict(point) for point in self.points],
             "address": without_credentials(self.address),
             "tracking_uri": without_credentials(self.tracking_uri),
         }
@@ -178,12 +189,16 @@ class SearchSpec:
         for name, field in fields.items():
             if name not in values and field.default is dataclasses.MISSING:
                 raise UsageError(f"the key '{name}' is missing")
+        points = values.get("points", [])
+        if not isinstance(points, list) or not all(isinstance(p, Mapping) for p in points):
+            raise UsageError(f"'points' must be a list of settings, got {points!r}")
         for name in ("config", "space"):
             if not isinstance(values[name], Mapping):
                 raise UsageError(f"'{name}' must hold settings, got {values[name]!r}")
         return cls(
             **{
-                **{name: _plain(fields[name], value) for name, value in values.items()},
+                **{name: _plain(fields[name], values[name]) for name in values if name != "points"},
+                "points": tuple(points),
                 "config": TrialConfig.from_mapping(values["config"]),
                 "space": Space.from_mapping(values["space"]),
             }

@@ -90,8 +90,8 @@ class SearchStudy:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_study": None, "_open": {}}
 
-    def open(self, first_point: Mapping[str, Any]) -> None:
-        """Create the study with `first_point` as its trial 0, or go on with the one there is.
+    def open(self, *points: Mapping[str, Any]) -> None:
+        """Create the study with `points` as its first trials, or go on with the one there is.
 
         Trials that an earlier attempt left running are told as interrupted, and every interrupted
         trial that was not run again yet is enqueued with its parameters.
@@ -106,8 +106,8 @@ class SearchStudy:
         )
         self.interrupt_open()
         trials = self.trials
-        if not trials:
-            self._study.enqueue_trial(dict(first_point))
+        for point in () if trials else points:
+            self._study.enqueue_trial(dict(point))
         resumed = {trial.user_attrs.get("resumes") for trial in trials}
         for trial in trials:
             if _is_interrupted(trial) and trial.number not in resumed:

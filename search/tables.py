@@ -31,7 +31,7 @@ def chosen_table(spec: SearchSpec) -> Table:
     limits = [f"{count or 'all'} {name}" for name, count in _limits(config).items()]
     if any(_limits(config).values()):
         table.add_row("thinned to", f"{', '.join(limits)} documents")
-    table.add_row("encoder", f"{config.encoder}, {config.max_length} word pieces")
+    table.add_row("encoder", f"{config.encoder}, {config.max_length} word pieces{_frozen(config)}")
     table.add_row("loss", f"{config.loss} ({config.loss_formula} formula)")
     table.add_row("preset", spec.preset)
     budget = "" if spec.time_budget_s is None else f", at most {duration(spec.time_budget_s)}"
@@ -192,6 +192,13 @@ def _limits(config: TrialConfig) -> dict[str, int | None]:
     }
 
 
+def _frozen(config: TrialConfig) -> str:
+    if config.tune != "head":
+        return ""
+    hidden = f"with {config.head_hidden} hidden units" if config.head_hidden else "linear"
+    return f"; frozen, a head is trained ({hidden})"
+
+
 def _resources(spec: SearchSpec) -> str:
     cpus = f"{spec.cpus_per_trial:g} CPU core{'' if spec.cpus_per_trial == 1 else 's'}"
     if not spec.gpus_per_trial:
@@ -247,6 +254,8 @@ def _unlike(config: TrialConfig) -> str:
         reasons.append("fewer documents")
     if config.encoder != ENCODER:
         reasons.append(f"the encoder {config.encoder}")
+    if config.tune == "head":
+        reasons.append("a frozen encoder")
     if config.max_length < 512:
         reasons.append(f"{config.max_length} word pieces")
     if config.epochs < EPOCHS:

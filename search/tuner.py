@@ -96,7 +96,7 @@ class _Attempt:
             seed=spec.seed,
             startup_trials=startup_trials(spec.trials),
         )
-        study.open(spec.space.paper_point())
+        study.open(spec.space.paper_point(), *spec.points)
         attempt = cls(spec, study, EventLog(journal, listeners))
         attempt.complete_journal()
         drop_stale_weights(spec.folder)

@@ -8,13 +8,14 @@ space.sample(optuna_trial)       values for one trial
 
 from spaces.changes import change_space, fix
 from spaces.dimension import Dimension
-from spaces.ranges import LEARNING_RATE, LOSS_DIMENSIONS, mu_dimension
+from spaces.ranges import HEAD_LEARNING_RATE, LEARNING_RATES, LOSS_DIMENSIONS, mu_dimension
 from spaces.space import Space
 from spaces.table import SPACE_COLUMNS, space_rows
 from trainable.config import LOSS_HYPERPARAMETERS
 from trainable.errors import unknown_name
 
 __all__ = [
+    "HEAD_LEARNING_RATE",
     "SPACE_COLUMNS",
     "Dimension",
     "Space",
@@ -25,13 +26,14 @@ __all__ = [
 ]
 
 
-def space_for(loss: str, *, mu: float | None) -> Space:
+def space_for(loss: str, *, mu: float | None, tune: str = "all") -> Space:
     """The default space of a loss: learning rate (log), and the hyperparameters of its formula.
 
     Args:
         loss: one of the keys of `LOSS_HYPERPARAMETERS`.
         mu: the estimate of `trainable.label_stats`, in [0, 1]; used by r-fl, db-0fl and db only.
             None, when no data are at hand: the paper's value for Reuters.
+        tune: `all` or `head`: a head on frozen features takes higher learning rates.
 
     Raises:
         UsageError: an unknown loss.
@@ -42,4 +44,4 @@ def space_for(loss: str, *, mu: float | None) -> Space:
         mu_dimension(mu) if name == "mu" else LOSS_DIMENSIONS[name]
         for name in LOSS_HYPERPARAMETERS[loss]
     )
-    return Space(loss=loss, dimensions=(LEARNING_RATE, *own))
+    return Space(loss=loss, dimensions=(LEARNING_RATES[tune], *own))

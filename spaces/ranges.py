@@ -26,6 +26,25 @@ LEARNING_RATE: Final = Dimension(
     ),
 )
 
+HEAD_LEARNING_RATE: Final = 1e-3
+"""Where a head on frozen features starts: the paper trains none."""
+
+LEARNING_RATES: Final[Mapping[str, Dimension]] = MappingProxyType(
+    {
+        "all": LEARNING_RATE,
+        "head": Dimension(
+            name="learning_rate",
+            low=1e-4,
+            high=1e-2,
+            log=True,
+            role="nuisance",
+            paper=HEAD_LEARNING_RATE,
+            reason="ten times the range of a whole encoder: a new head on features that stay",
+        ),
+    }
+)
+"""By `TrialConfig.tune`."""
+
 PAPER_MU: Final = 0.9
 """The paper's mu for Reuters; its rule gives 0.906 (DESIGN D3)."""
 

@@ -5,7 +5,7 @@ All arrays may be read-only views (a memory map, or Ray's object store): nothing
 """
 
 import dataclasses
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,12 @@ class EncodedSplit:
     def lengths(self) -> npt.NDArray[np.int64]:
         """[N] word pieces per document."""
         return np.diff(self.token_offsets)
+
+    @property
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Its arrays by field name, without what is None."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
 
     def truncated(self, max_length: int) -> Self:
         """At most `max_length` word pieces a document; itself where nothing is longer.

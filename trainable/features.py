@@ -1,40 +1,35 @@
 """Features of a frozen encoder: computed once, cached on disk, shared by all trials.
 
-The features of a document are the last hidden state of [CLS] and the mean over its word pieces,
-side by side, without dropout (`head_model.pool` is the same over a padded batch).
-
-Shapes: N documents, B of one pass, T word pieces, H hidden, F = 2 H features.
+Shapes: N documents, B of one pass, T word pieces, F features.
 """
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
-from transformers import BertModel
 
 from trainable.array_cache import ArrayCache
-from trainable.batching import Indices, cut_packed, padded_tokens
+from trainable.batching import Indices, cut_packed
 from trainable.config import TrialConfig
 from trainable.datasets.cache import default_cache_dir
 from trainable.datasets.records import SplitName
-from trainable.device import pick_device, resolve_precision, return_free_memory
+from trainable.device import pick_device, resolve_precision
 from trainable.encoded import EncodedDataset, EncodedSplit
 from trainable.encoders import check_max_length, resolve_encoder
-from trainable.head_model import pool
-from trainable.model import PristineWeights, build_bert
-from trainable.packed import encode_packed
-from trainable.packing import pack
+from trainable.extractor import Extractor
+from trainable.feature_pool import extract
 
 _FORMAT: Final = "1"
 """Raise it when the meaning of the cached arrays changes."""
 _MAX_TOKENS: Final = {"cpu": 8192, "cuda": 65536}
 """Of one pass, in word pieces."""
+_WORTH_A_POOL: Final = 200_000
+"""Word pieces; a process takes some 6 s to start, and so many take one core twice that."""
 
 OnProgress = Callable[[SplitName, int, int], None]
 """Called with a split, the word pieces done and all of that split's."""
@@ -48,7 +43,7 @@ def with_features(
     cache_dir: Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> EncodedDataset:
-    """`data` with the features of all its documents, computed with all of torch's threads.
+    """`data` with the features of all its documents, computed on all cores.
 
     Args:
         data: encoded with at least `config.max_length`.
@@ -60,6 +55,7 @@ def with_features(
 
     Raises:
         UsageError: the encoder cannot be read, or has too few positions.
+        UserError: memory ran out.
     """
     device = device or pick_device()
     folder = resolve_encoder(config.encoder)
@@ -92,8 +88,13 @@ def _key(data: EncodedDataset, config: TrialConfig, folder: Path, how: str) -> s
     return digest.hexdigest()
 
 
+def _sliced(split: EncodedSplit, max_tokens: int) -> list[Indices]:
+    """Documents of like length together; the slow ones first: the time left is never too rosy."""
+    return cut_packed(split.lengths, max_tokens=max_tokens)[::-1]
+
+
 class _Builder:
-    """Computes splits; reads the encoder when the first one is asked for."""
+    """Computes the features of splits."""
 
     def __init__(
         self,
@@ -105,47 +106,51 @@ class _Builder:
     ) -> None:
         self._encoder, self._device, self._precision = encoder, device, precision
         self._data, self._on_progress = data, on_progress
-        self._bert: BertModel | None = None
+        self._extractor: Extractor | None = None
 
     def __call__(self, name: SplitName) -> npt.NDArray[np.float32]:
         """Features [N, F] of a split."""
-        if self._bert is None:
-            self._bert = build_bert(PristineWeights.load(self._encoder), self._device)
         split = self._data.split(name)
-        lengths_N, done = split.lengths, 0
-        features_NF = np.empty((len(split), 2 * self._bert.config.hidden_size), np.float32)
-        autocast = torch.autocast(
-            self._device.type, torch.bfloat16, enabled=self._precision == "bf16"
-        )
-        slices = cut_packed(lengths_N, max_tokens=_MAX_TOKENS[self._device.type])
-        for docs_B in reversed(slices):  # the slow ones first: the time left is never too rosy
-            with torch.no_grad(), autocast:
-                features_NF[docs_B] = self._pass(self._bert, split, docs_B).cpu().numpy()
-            done += int(lengths_N[docs_B].sum())
+        slices = _sliced(split, _MAX_TOKENS[self._device.type])
+        total, done = int(split.token_offsets[-1]), 0
+        features_NF: npt.NDArray[np.float32] | None = None
+        for index, features_BF in self._extracted([_part(split, docs_B) for docs_B in slices]):
+            if features_NF is None:
+                features_NF = np.empty((len(split), features_BF.shape[1]), np.float32)
+            features_NF[slices[index]] = features_BF
+            done += int(split.lengths[slices[index]].sum())
             if self._on_progress is not None:
-                self._on_progress(name, done, int(lengths_N.sum()))
-        return_free_memory()
-        return features_NF
+                self._on_progress(name, done, total)
+        return np.empty((0, 0), np.float32) if features_NF is None else features_NF
 
-    def _pass(self, bert: BertModel, split: EncodedSplit, docs_B: Indices) -> Tensor:
-        if self._device.type == "cpu":
-            batch = pack(split, docs_B)
-            return _pool_packed(encode_packed(bert, batch), batch.first_B, split.lengths[docs_B])
-        ids_BT, mask_B11T = padded_tokens(
-            split,
-            docs_B,
-            pad_id=self._data.pad_id,
-            max_width=bert.config.max_position_embeddings,
-            device=self._device,
-        )
-        hidden_BTH = bert(input_ids=ids_BT, attention_mask=mask_B11T).last_hidden_state
-        mask_BT = torch.ones_like(ids_BT) if mask_B11T is None else mask_B11T[:, 0, 0]
-        return pool(hidden_BTH, mask_BT)
+    def _extracted(
+        self, parts: list[EncodedSplit]
+    ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+        tokens = sum(len(part.token_ids) for part in parts)
+        if self._device.type == "cpu" and tokens > _WORTH_A_POOL:
+            yield from extract(self._encoder, self._precision, parts)
+            return
+        if self._extractor is None:
+            self._extractor = Extractor(
+                self._encoder,
+                device=self._device,
+                precision=self._precision,
+                pad_id=self._data.pad_id,
+            )
+        for index, part in enumerate(parts):
+            yield index, self._extractor(part)
 
 
-def _pool_packed(hidden_TH: Tensor, first_B: Tensor, lengths_B: npt.NDArray[np.int64]) -> Tensor:
-    """`pool` without padding."""
-    hidden_TH, counts_B = hidden_TH.float(), torch.from_numpy(lengths_B)
-    doc_T = torch.repeat_interleave(torch.arange(len(counts_B)), counts_B)
-    sum_BH = hidden_TH.new_zeros(len(counts_B), hidden_TH.shape[1]).index_add_(0, doc_T, hidden_TH)
-    return torch.cat([hidden_TH[first_B], sum_BH / counts_B[:, None]], dim=1)
+def _part(split: EncodedSplit, docs_B: Indices) -> EncodedSplit:
+    """Some documents of `split`, in the order given, without their labels."""
+    lengths_B = split.lengths[docs_B]
+    offsets_B = np.concatenate([[0], np.cumsum(lengths_B)])
+    source_T = np.arange(offsets_B[-1]) + np.repeat(
+        split.token_offsets[docs_B] - offsets_B[:-1], lengths_B
+    )
+    return EncodedSplit(
+        token_ids=split.token_ids[source_T],
+        token_offsets=offsets_B,
+        label_ids=np.empty(0, np.int32),
+        label_offsets=np.zeros(len(docs_B) + 1, np.int64),
+    )

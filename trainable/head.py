@@ -4,6 +4,7 @@ Shapes: B documents, F features, L labels.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
@@ -16,7 +17,8 @@ from trainable.config import TrialConfig
 from trainable.device import seeded
 from trainable.encoded import EncodedSplit
 from trainable.forward import Forward
-from trainable.head_model import Head
+from trainable.head_model import Head, HeadConfig, HeadModel
+from trainable.model import PristineWeights, build_bert, label_settings
 
 _SLICE_DOCS: Final = 4096
 
@@ -35,6 +37,24 @@ def build_head(
     assert config.head_hidden is not None
     with seeded(config.seed, torch.device("cpu")):
         return Head(num_features, config.head_hidden, num_labels, config.dropout).to(device)
+
+
+def with_encoder(
+    head: Head, config: TrialConfig, pristine: PristineWeights, label_names: Sequence[str]
+) -> HeadModel:
+    """The frozen encoder and a trained head as one model, on the CPU and in evaluation mode."""
+    settings = {
+        **pristine.config.to_dict(),
+        **label_settings(label_names),
+        "head_hidden": config.head_hidden,
+        "head_dropout": config.dropout,
+    }
+    settings.pop("model_type")
+    with seeded(0, torch.device("cpu")):  # its random weights are overwritten
+        model = HeadModel(HeadConfig(**settings))
+    model.bert.load_state_dict(build_bert(pristine, torch.device("cpu")).state_dict())
+    model.head.load_state_dict(head.state_dict())
+    return model.eval()
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pickle import UnpicklingError
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -124,14 +124,21 @@ def classify(
         return model.classifier(model.dropout(pooled_BH.float()))
 
 
+def label_settings(label_names: Sequence[str]) -> dict[str, Any]:
+    """What a transformers config says of the labels."""
+    return {
+        "id2label": dict(enumerate(label_names)),
+        "label2id": {name: label for label, name in enumerate(label_names)},
+        "problem_type": "multi_label_classification",
+    }
+
+
 def _new_model(
     pristine: PristineWeights, label_names: Sequence[str]
 ) -> BertForSequenceClassification:
     settings = {
         **pristine.config.to_dict(),
-        "id2label": dict(enumerate(label_names)),
-        "label2id": {name: label for label, name in enumerate(label_names)},
-        "problem_type": "multi_label_classification",
+        **label_settings(label_names),
         "classifier_dropout": None,  # as `hidden_dropout_prob`
     }
     config = BertConfig.from_dict(settings, attn_implementation="sdpa")

@@ -31,7 +31,7 @@ def model_card(result: Retrained, folder: str) -> str:
         _head(result),
         "## Use",
         f"From the folder that holds `{folder}`:",
-        _USE.format(folder=folder),
+        _use(result, folder),
         "A document gets every label whose probability is at least "
         f"{result.best.threshold:g}; it may get none.",
         "## Scores",
@@ -52,10 +52,29 @@ def _head(result: Retrained) -> str:
     return (
         f"{front}\n\n# {config.loss} on {dataset.name}\n\n"
         f"Multi-label text classification with {len(dataset.label_names)} labels: the encoder "
-        f"`{_encoder(result)}` with one linear layer, trained with the loss `{config.loss}` of "
+        f"`{_encoder(result)}` {_head_words(result)}, trained with the loss `{config.loss}` of "
         "Huang et al. 2021. Its hyperparameters were chosen on validation by a search; the test "
         "documents had no part in any choice."
     )
+
+
+def _head_words(result: Retrained) -> str:
+    config = result.best.config
+    if config.tune != "head":
+        return "with one linear layer"
+    hidden = (
+        f"one hidden layer of {config.head_hidden}" if config.head_hidden else "no hidden layer"
+    )
+    return f"frozen, with a head ({hidden}) on its [CLS] and mean states"
+
+
+def _use(result: Retrained, folder: str) -> str:
+    text = _USE.format(folder=folder)
+    if result.best.config.tune != "head":
+        return text
+    line = 'function_to_apply="sigmoid"'
+    trusting = text.replace(line, f"{line},\n    trust_remote_code=True")
+    return f"{trusting}\n\n`trust_remote_code` runs `head_model.py` of the folder: read it first."
 
 
 def _scores(report: Any) -> str:

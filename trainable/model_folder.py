@@ -5,6 +5,7 @@ tokenizer.json ...                cuts at the trained length when asked to trunc
 best.yaml                         trains it again
 test_report.json                  the scores on the test documents
 README.md                         the model card
+head_model.py                     tune=head: the code of the model
 """
 
 import copy
@@ -16,10 +17,13 @@ import tempfile
 from pathlib import Path
 
 from safetensors.torch import save_file
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedModel
 
+from trainable import head_model
 from trainable.encoders import resolve_encoder
 from trainable.errors import UsageError, UserError
+from trainable.head import with_encoder
+from trainable.model import PristineWeights
 from trainable.model_card import model_card
 from trainable.retrain import Retrained
 
@@ -65,11 +69,19 @@ def save_model_folder(result: Retrained, out: Path) -> None:
 
 def _write(result: Retrained, folder: Path, name: str) -> None:
     settings = result.best.config
-    config = copy.deepcopy(result.model.config)
-    config.architectures = [type(result.model).__name__]
+    model = _whole_model(result)
+    config = copy.deepcopy(model.config)
+    config.architectures = [type(model).__name__]
     config.threshold = result.best.threshold
+    if settings.tune == "head":
+        code = Path(head_model.__file__)
+        config.auto_map = {
+            "AutoConfig": f"{code.stem}.{head_model.HeadConfig.__name__}",
+            "AutoModelForSequenceClassification": f"{code.stem}.{head_model.HeadModel.__name__}",
+        }
+        shutil.copyfile(code, folder / code.name)
     config.save_pretrained(folder)
-    state = result.model.state_dict()
+    state = model.state_dict()
     tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     tokenizer = AutoTokenizer.from_pretrained(
@@ -83,3 +95,11 @@ def _write(result: Retrained, folder: Path, name: str) -> None:
     report = json.dumps(result.report, indent=2, ensure_ascii=False) + "\n"
     (folder / "test_report.json").write_text(report, encoding="utf-8")
     (folder / "README.md").write_text(model_card(result, name), encoding="utf-8")
+
+
+def _whole_model(result: Retrained) -> PreTrainedModel:
+    if isinstance(result.model, head_model.Head):
+        config, names = result.best.config, result.dataset.label_names
+        return with_encoder(result.model, config, PristineWeights.load(config.encoder), names)
+    assert isinstance(result.model, PreTrainedModel)
+    return result.model

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
-from transformers import BertForSequenceClassification
+from torch import nn
 
 from trainable.best import BestConfig
 from trainable.config import OBJECTIVE, TrialConfig
@@ -23,6 +22,7 @@ from trainable.divergence import DivergedError
 from trainable.encoded import EncodedDataset, EncodedSplit
 from trainable.errors import UsageError, UserError, unknown_name
 from trainable.evaluation import evaluation_report
+from trainable.features import with_features
 from trainable.loop import TrainingSession
 from trainable.paths import expand
 from trainable.tokenization import encode_dataset
@@ -42,7 +42,8 @@ class Retrained:
     best: BestConfig
     train_on: TrainOn
     dataset: TextDataset
-    model: BertForSequenceClassification
+    model: nn.Module
+    """`BertForSequenceClassification`, or `head_model.Head` (`tune=head`)."""
     num_train_docs: int
     validation: Mapping[str, float] | None
     """Metrics after the last epoch; None for train+val, which leaves nothing to validate on."""
@@ -75,7 +76,7 @@ def retrain(
         train_on: `train`, as in the search, or `train+val`, when nothing is left to choose: the
             threshold then stays the exported one.
         data_path: where the data lie now; None: where the configuration says.
-        cache_dir: of downloads and tokens; None: the user's cache folder.
+        cache_dir: of downloads, tokens and features; None: the user's cache folder.
         on_epoch: called with the metrics of each epoch; those of val mean nothing for train+val.
 
     Raises:
@@ -110,27 +111,22 @@ def retrain(
 
 def merge_train_and_val(data: EncodedDataset) -> EncodedDataset:
     """The dataset with its validation documents behind the training documents, and none in val."""
-    nothing = EncodedSplit(
-        token_ids=data.val.token_ids[:0],
-        token_offsets=np.zeros(1, dtype=np.int64),
-        label_ids=data.val.label_ids[:0],
-        label_offsets=np.zeros(1, dtype=np.int64),
-    )
-    merged = EncodedSplit(
-        token_ids=np.concatenate([data.train.token_ids, data.val.token_ids]),
-        token_offsets=_joined(data.train.token_offsets, data.val.token_offsets),
-        label_ids=np.concatenate([data.train.label_ids, data.val.label_ids]),
-        label_offsets=_joined(data.train.label_offsets, data.val.label_offsets),
-    )
+    nothing: dict[str, Any] = {}
+    both: dict[str, Any] = {}
+    for name, train in data.train.arrays.items():
+        val = data.val.arrays[name]
+        if name.endswith("_offsets"):
+            both[name] = np.concatenate([train, val[1:] + train[-1]])
+            nothing[name] = val[:1]
+        else:
+            both[name] = np.concatenate([train, val])
+            nothing[name] = val[:0]
     return dataclasses.replace(
-        data, fingerprint=f"{data.fingerprint}-train+val", train=merged, val=nothing
+        data,
+        fingerprint=f"{data.fingerprint}-train+val",
+        train=EncodedSplit(**both),
+        val=EncodedSplit(**nothing),
     )
-
-
-def _joined(
-    first_N: npt.NDArray[np.int64], second_N: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    return np.concatenate([first_N, second_N[1:] + first_N[-1]])
 
 
 def _load(
@@ -146,6 +142,8 @@ def _load(
     data = encode_dataset(
         dataset, encoder=config.encoder, max_length=config.max_length, cache_dir=cache_dir
     )
+    if config.tune == "head":
+        data = with_features(data, config, cache_dir=cache_dir)
     return dataset, data
 
 

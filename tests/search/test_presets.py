@@ -16,6 +16,14 @@ def machine(cpus: int = 2, gpus: int = 0, memory_gib: float = 16.0) -> Hardware:
 def test_auto_is_paper_on_a_gpu_and_cpu_elsewhere():
     assert find_preset("auto", machine(gpus=1))[0] == "paper"
     assert find_preset("auto", machine())[0] == "cpu"
+    assert find_preset("auto", machine(), "head")[0] == "cpu"
+    assert find_preset("auto", machine(), "all")[0] == "cpu-full"
+
+
+def test_a_head_needs_less_memory():
+    where = machine(cpus=16, memory_gib=8)
+    trials = [resolve(RunRequest(tune=tune), where, mu=0.9) for tune in ("head", "all")]
+    assert [spec.max_concurrent for spec in trials] == [8, 2]
 
 
 def test_an_unknown_preset_names_the_nearest():

@@ -76,8 +76,39 @@ def test_one_seed_for_sampler_and_training():
 
 
 def test_the_grace_period_shrinks_with_the_epochs():
-    assert spec_of(preset="cpu", epochs=2).rungs == (1,)
-    assert spec_of(preset="cpu", epochs=6).grace_period == 2
+    assert spec_of(preset="cpu-full", epochs=2).rungs == (1,)
+    assert spec_of(preset="cpu-full", epochs=6).grace_period == 2
+
+
+def test_head_mode_starts_and_searches_at_higher_learning_rates():
+    head, full = spec_of(tune="head", preset="paper"), spec_of(tune="all", preset="paper")
+    assert (head.config.tune, head.config.head_hidden) == ("head", 512)
+    rates = [(s.config.learning_rate, s.space.dimensions[0]) for s in (head, full)]
+    assert [(rate, d.low, d.high) for rate, d in rates] == [
+        (1e-3, 1e-4, 1e-2),
+        (1e-4, 1e-5, 1e-3),
+    ]
+    assert head.space.names == full.space.names
+    assert spec_of(tune="head", settings=("head_hidden=0", "learning_rate=0.02")).config == (
+        spec_of(settings=("tune=head", "learning_rate=0.02", "head_hidden=0")).config
+    )
+
+
+@pytest.mark.parametrize("name", ["max_length", "attention_dropout"])
+def test_what_a_frozen_encoder_fixes_cannot_be_searched(tmp_path, name):
+    path = tmp_path / "space.yaml"
+    path.write_text(
+        f"{name}: {{low: 0.1, high: 0.2}}\n".replace(
+            "low: 0.1, high: 0.2",
+            "low: 8, high: 64" if name == "max_length" else "low: 0, high: 0.5",
+        )
+    )
+    message = refused(tune="head", space=str(path))
+    assert message == (
+        f"setting '{name}' cannot be searched with tune=head: the encoder is frozen; take it out "
+        "of the space, or use --tune all"
+    )
+    assert name in spec_of(tune="all", space=str(path)).space.names
 
 
 def test_own_data_need_no_dataset(tmp_path):

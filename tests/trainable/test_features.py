@@ -1,7 +1,10 @@
 """Features of a frozen encoder: equal to transformers' own, cached, and never mixed up."""
 
+import concurrent.futures
 import dataclasses
+import os
 import shutil
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import pytest
@@ -9,10 +12,12 @@ import torch
 from transformers import BertModel
 
 from tests.tiny import encoded_split, tiny_encoded, tiny_encoder
+from trainable import feature_pool
+from trainable import features as features_module
 from trainable.config import TrialConfig
 from trainable.datasets.records import SPLITS
 from trainable.encoders import resolve_encoder
-from trainable.errors import UsageError
+from trainable.errors import UsageError, UserError
 from trainable.features import with_features
 from trainable.model import PristineWeights
 
@@ -123,6 +128,26 @@ def test_what_was_computed_survives_an_interruption(tmp_path, config):
     again = []
     compute(tiny_encoded(), config, tmp_path, on_progress=lambda name, *_: again.append(name))
     assert set(again) == {"val", "test"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_processes_give_what_one_process_gives(tmp_path, config, monkeypatch):
+    alone = compute(tiny_encoded(), config, tmp_path / "alone")
+    monkeypatch.setattr(features_module, "_WORTH_A_POOL", 10)
+    monkeypatch.setitem(features_module._MAX_TOKENS, "cpu", 200)  # several parts for each process
+    together = compute(tiny_encoded(), config, tmp_path / "together")
+    for name in SPLITS:
+        ours, theirs = together.split(name).features, alone.split(name).features
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    assert "LD_PRELOAD" not in os.environ
+
+
+def test_a_process_that_dies_is_one_line():
+    broken = concurrent.futures.Future()
+    broken.set_exception(BrokenProcessPool("died"))
+    with pytest.raises(UserError, match="a process that computed features died"):
+        feature_pool._result(broken)
 
 
 def test_too_few_positions(tmp_path, config):

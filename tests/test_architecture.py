@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("search", "spaces", "trainable", "mlflow_server")
+PACKAGES = ("search", "spaces", "trainable", "mlflow_server", "benchmarks")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 50

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.md")]
 )
-PACKAGES = ("search", "spaces", "trainable", "mlflow_server")
+PACKAGES = ("search", "spaces", "trainable", "mlflow_server", "benchmarks")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

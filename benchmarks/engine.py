@@ -1,0 +1,106 @@
+"""This project's engine as a worker process runs it, measured from outside."""
+
+import dataclasses
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.flops import matmul_peak, wait_for
+from trainable.config import TrialConfig
+from trainable.encoded import EncodedDataset
+from trainable.loop import TrainingSession
+from trainable.metrics import split_metrics
+from trainable.thresholds import ThresholdCounts, best_threshold
+
+
+class EngineLoop:
+    """Trains a session in rounds of one epoch; the surface of `ReferenceLoop`, and more.
+
+    Args:
+        config: Of the trial; its number of epochs does not matter.
+        data: What to train on, and to validate on.
+    """
+
+    def __init__(self, config: TrialConfig, data: EncodedDataset) -> None:
+        self.session = TrainingSession(config.replace(epochs=1000), data)
+
+    def warm_up(self, docs: int) -> None:  # noqa: ARG002 - an epoch is short here
+        """An epoch that nobody times."""
+        self.session.run_epoch()
+
+    def round(self, batches: int = 0) -> tuple[int, float]:  # noqa: ARG002 - as above
+        """Documents and seconds of an epoch's training part."""
+        metrics = self.session.run_epoch()
+        docs = len(self.session.data.train)
+        return docs, docs / metrics["time/train_docs_per_s"]
+
+    def forward(self) -> tuple[int, float]:
+        """Documents and seconds of the validation split's forward passes."""
+        docs, started = 0, time.perf_counter()
+        for probs_BL, _ in self.session.probabilities("val"):
+            docs += len(probs_BL)
+        return docs, time.perf_counter() - started
+
+    def metrics(self, num_docs: int, num_labels: int, chunk: int) -> float:
+        """Seconds from probabilities to all metrics of so many random documents and labels."""
+        rng = torch.Generator().manual_seed(0)
+        device = self.session.device
+        batches = [
+            (
+                torch.rand(rows, num_labels, generator=rng).pow(8).to(device),
+                (torch.rand(rows, num_labels, generator=rng) < 0.01).to(device),
+            )
+            for rows in np.diff([*range(0, num_docs, chunk), num_docs]).tolist()
+        ]
+        groups = np.resize(np.array(["head", "medium", "tail"]), num_labels).tolist()
+        wait_for(device)
+        started = time.perf_counter()
+        counts = ThresholdCounts(num_labels, device=device)
+        for probs_BL, targets_BL in batches:
+            counts.update(probs_BL, targets_BL)
+        final = counts.counts()
+        split_metrics("val", final, best_threshold(final), tuple(groups))
+        return time.perf_counter() - started
+
+    def peak(self) -> float:
+        """FLOP/s of a matrix product here, in the session's precision."""
+        return matmul_peak(self.session.device, self.session.precision)
+
+
+class LastStep(Exception):  # noqa: N818 - nothing went wrong
+    """As many steps as were asked for are done."""
+
+
+@dataclasses.dataclass(slots=True)
+class StepClock:
+    """Stands in for a session's step: notes when each begins and ends, and stops after the last.
+
+    Use `StepClock.on(session, limit)`, then `session.run_epoch()` raises LastStep.
+    """
+
+    step: Any
+    device: torch.device
+    limit: int
+    begins: list[float] = dataclasses.field(default_factory=list)
+    """Unix times."""
+    ends: list[float] = dataclasses.field(default_factory=list)
+
+    @classmethod
+    def on(cls, session: TrainingSession, limit: int) -> "StepClock":
+        """Time the next steps of `session`."""
+        before = session._step.step if isinstance(session._step, StepClock) else session._step
+        clock = cls(step=before, device=session.device, limit=limit)
+        session._step = clock  # type: ignore[assignment]
+        return clock
+
+    def __call__(self, *arguments: Any) -> Any:
+        """The step itself."""
+        self.begins.append(time.time())
+        result = self.step(*arguments)
+        wait_for(self.device)
+        self.ends.append(time.time())
+        if len(self.ends) >= self.limit:
+            raise LastStep
+        return result

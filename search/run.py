@@ -155,6 +155,7 @@ def read_data(config: TrialConfig, terminal: Terminal) -> Data:
     encoded = encode_dataset(dataset, encoder=config.encoder, max_length=config.max_length)
     terminal.say(data_line(dataset))
     if config.tune == "head":
+        terminal.say("features of the frozen encoder ...", style="dim")
         with terminal.progress() as on_progress:
             encoded = with_features(encoded, config, on_progress=on_progress)
     description = describe_dataset(dataset, encoded, max_length=config.max_length)

@@ -12,10 +12,10 @@ from search.cli import main, option_strings, parse
 DATA = ("--encoder", "--split-seed", "--max-train-docs", "--set")
 GOLDEN = {
     "run": {
-        *("--loss", "--dataset", "--data", *DATA, "--preset", "--epochs", "--space"),
+        *("--loss", "--tune", "--dataset", "--data", *DATA, "--preset", "--epochs", "--space"),
         *("--trials", "--grace-period", "--reduction-factor", "--time-budget", "--seed"),
         *("--cpus-per-trial", "--gpus-per-trial", "--max-concurrent", "--address"),
-        "--checkpoint-every",
+        *("--checkpoint-every", "--start-from"),
         *("--name", "--runs-dir", "--tracking-uri"),
     },
     "resume": {"name", "--trials", "--time-budget", "--address", "--tracking-uri", "--runs-dir"},

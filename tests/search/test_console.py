@@ -27,6 +27,21 @@ def test_an_encoder_with_brackets_is_shown_as_it_is(tmp_path, capsys):
     assert err == f"warning: {ODD}\n"
 
 
+def test_progress_of_features_leaves_no_trace_when_done():
+    file = io.StringIO()
+    terminal = Terminal(Console(file=file, width=80, force_terminal=True))
+    with terminal.progress() as on_progress:
+        on_progress("train", 500, 1000)
+        on_progress("train", 1000, 1000)
+        on_progress("val", 10, 100)
+    assert "features of train" in file.getvalue()
+    assert "features of val" in file.getvalue()
+    quiet = io.StringIO()
+    with Terminal(Console(file=quiet, width=80)).progress() as on_progress:
+        on_progress("train", 500, 1000)
+    assert "features" not in quiet.getvalue()
+
+
 def test_cells_of_any_table_are_no_markup(capsys):
     table = Table(box=None, title=ODD)
     table.add_column(ODD)

@@ -129,3 +129,40 @@ def test_data_that_is_refused_leaves_nothing(room):
     assert done.returncode == 2
     assert "broken.jsonl" in done.stderr.splitlines()[-1]
     assert not (room / "runs/bad").exists()
+
+
+def test_a_head_search_and_a_full_one_that_starts_from_its_best_trials(room):
+    head = run(
+        room, run_arguments(room, "head", "--tune", "head", "--trials", "3", "--epochs", "4")
+    )
+    assert head.returncode == 0, head.stderr
+    assert "frozen, a head" in head.stdout
+    heads = load_search(room / "runs" / "head")
+    assert heads.test_report["num_docs"] == 40
+    assert sum(path.stat().st_size for path in (heads.folder / "weights").iterdir()) < 2**20
+    full = run(
+        room,
+        run_arguments(room, "full", "--start-from", "head", "--trials", "2", "--epochs", "1"),
+    )
+    assert full.returncode == 0, full.stderr
+    first = load_search(room / "runs" / "full").trials[1].params
+    taken = {name: value for name, value in heads.best.params.items() if name != "learning_rate"}
+    assert first == {**taken, "learning_rate": first["learning_rate"]}
+    assert 1e-5 <= first["learning_rate"] <= 1e-3
+    trained = subprocess.run(
+        [sys.executable, "-m", "trainable", str(heads.folder / "best.yaml"), "--out", "model"],
+        env=environment(room),
+        cwd=room,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert "differs from the trial's" not in trained.stderr
+
+
+def test_an_earlier_search_that_is_not_there(room):
+    refused = run(room, run_arguments(room, "late", "--start-from", "hed"))
+    assert refused.returncode == 2
+    assert refused.stderr == "error: unknown search 'hed': did you mean 'head'? Allowed: head\n"
+    assert not (room / "runs" / "late").exists()

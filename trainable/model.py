@@ -5,11 +5,13 @@ Shapes: B documents, T word pieces, L labels.
 
 import contextlib
 import dataclasses
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pickle import UnpicklingError
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -29,8 +31,8 @@ class PristineWeights:
     encoder: str
     """The name it was asked for by."""
     config: BertConfig
-    state: Mapping[str, Tensor]
-    """Parameters of `BertModel`, float32 on the CPU; never written to."""
+    state: Mapping[str, npt.NDArray[np.float32]]
+    """Parameters of `BertModel`. Arrays, since these Ray shares between processes of a node."""
     missing: tuple[str, ...]
     """Parameters that the folder lacks (at most the pooler): drawn afresh for each trial."""
 
@@ -65,7 +67,7 @@ class PristineWeights:
                 f"encoder '{encoder}' is incomplete: the weights in {folder} lack {lost[0]} and "
                 f"{len(lost) - 1} more"
             )
-        state = {name: parameter.detach() for name, parameter in bert.named_parameters()}
+        state = {name: parameter.detach().numpy() for name, parameter in bert.named_parameters()}
         return cls(encoder=encoder, config=bert.config, state=state, missing=missing)
 
 
@@ -107,7 +109,7 @@ def build_bert(pristine: PristineWeights, device: torch.device) -> BertModel:
         )
     with torch.no_grad():
         for name, parameter in bert.named_parameters():
-            parameter.copy_(pristine.state[name])
+            parameter.copy_(_tensor(pristine.state[name]))
     return bert.eval().to(device)
 
 
@@ -156,7 +158,7 @@ def _fits(
     return (
         [model.config.id2label[label] for label in range(model.config.num_labels)]
         == list(label_names)
-        and shapes == {name: tensor.shape for name, tensor in pristine.state.items()}
+        and shapes == {name: array.shape for name, array in pristine.state.items()}
         and model.device.type == device.type
     )
 
@@ -175,7 +177,7 @@ def _copy_weights(
 ) -> None:
     for name, parameter in model.bert.named_parameters():
         if name not in pristine.missing:
-            parameter.copy_(pristine.state[name])
+            parameter.copy_(_tensor(pristine.state[name]))
     # drawn on the CPU: the same head on any device
     generator = torch.Generator().manual_seed(_head_seed(seed))
     fresh = [model.bert.get_parameter(name) for name in pristine.missing]
@@ -185,6 +187,13 @@ def _copy_weights(
         else:
             drawn = torch.randn(parameter.shape, generator=generator)
             parameter.copy_(drawn * model.config.initializer_range)
+
+
+def _tensor(array: npt.NDArray[np.float32]) -> Tensor:
+    """`array` as a tensor to read; torch warns of those that nobody may write to."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 def _head_seed(seed: int) -> int:

@@ -1,5 +1,6 @@
 """The model of a trial: pristine weights, a seeded head, padding without effect."""
 
+import pickle
 import shutil
 from pathlib import Path
 
@@ -178,3 +179,10 @@ def test_company_does_not_change_logits(pristine, precision, packed):
     plain = forward.model(torch.tensor([documents[2]])).logits  # transformers' own path
     assert torch.allclose(alone[2], plain[0], atol=tolerance, rtol=0)
     assert alone.dtype == torch.float32
+
+
+def test_weights_from_shared_memory_are_only_read(pristine):
+    shared = pickle.loads(pickle.dumps(pristine))  # noqa: S301 - as Ray sends it
+    for array in shared.state.values():
+        array.flags.writeable = False
+    assert same(model_of(shared), model_of(pristine))

@@ -182,7 +182,7 @@ def test_company_does_not_change_logits(pristine, precision, packed):
 
 
 def test_weights_from_shared_memory_are_only_read(pristine):
-    shared = pickle.loads(pickle.dumps(pristine))  # noqa: S301 - as Ray sends it
+    shared = pickle.loads(pickle.dumps(pristine))
     for array in shared.state.values():
         array.flags.writeable = False
     assert same(model_of(shared), model_of(pristine))

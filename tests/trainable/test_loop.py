@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn.metrics import f1_score
 
+from tests.flash_reference import reference_flash
 from tests.tiny import encoded_split, tiny_encoded, tiny_encoder
 from trainable import forward as forward_module
 from trainable.batching import dense_targets
@@ -20,6 +21,7 @@ from trainable.label_stats import label_stats
 from trainable.loop import TrainingSession
 from trainable.losses import build_loss
 from trainable.model import PristineWeights
+from trainable.static_step import StaticStep
 
 CPU = torch.device("cpu")
 DATA = tiny_encoded()
@@ -200,11 +202,27 @@ def test_any_batch_size(session_of, batch_size):
     assert math.isfinite(result["train/loss"])
 
 
-def test_empty_documents_and_documents_of_the_full_length(session_of):
-    split = encoded_split([[2, 3], [2, *[9] * 62, 3], [2, 8, 3]], [[0], [1, 4], [2, 3]])
-    data = dataclasses.replace(DATA, train=split, val=split, test=split)
-    result = session_of(data, max_length=64, batch_size=2).run_epoch()
-    assert math.isfinite(result["val/loss"])
+ODD = encoded_split([[2, 3], [2, *[9] * 62, 3], [2, 8, 3]], [[0], [1, 4], [2, 3]])
+
+
+@pytest.mark.parametrize("max_length", [64, 10], ids=["full length", "too long"])
+def test_empty_documents_and_documents_of_and_above_the_limit(session_of, max_length):
+    data = dataclasses.replace(DATA, train=ODD, val=ODD, test=ODD)
+    session = session_of(data, max_length=max_length, batch_size=2)
+    assert session.data.train.lengths.tolist() == [2, max_length, 3]
+    assert math.isfinite(session.run_epoch()["val/loss"])
+
+
+@pytest.mark.parametrize("batch_size", [1, 8, 1000])
+@pytest.mark.parametrize("train", [DATA.train, ODD], ids=["many", "odd"])
+def test_an_epoch_in_the_manner_of_a_gpu_gives_the_same_numbers(session_of, train, batch_size):
+    data = dataclasses.replace(DATA, train=train)
+    settings = {"dropout": 0.0, "attention_dropout": 0.0, "batch_size": batch_size}
+    ours, theirs = (session_of(data, learning_rate=1e-4, **settings) for _ in range(2))
+    ours._forward.flash = reference_flash
+    ours._step = StaticStep(ours._forward, ours._optimizer, ours._loss, ours.config)
+    for _ in range(2):
+        assert numbers(ours.run_epoch()) == pytest.approx(numbers(theirs.run_epoch()), rel=1e-3)
 
 
 def test_more_word_pieces_than_the_encoder_has_positions(session_of):

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from trainable.device import upload
 from trainable.encoded import EncodedSplit
 
 Indices = npt.NDArray[np.int64]
@@ -104,9 +105,9 @@ def padded_tokens(
     real_BT = columns_T < lengths_B[:, None]
     source_BT = np.where(real_BT, starts_B[:, None] + columns_T, 0)
     ids_BT = np.where(real_BT, split.token_ids[source_BT], pad_id).astype(np.int64)
-    mask_BT = None if real_BT.all() else torch.from_numpy(real_BT).to(device)
+    mask_BT = None if real_BT.all() else upload(real_BT, device)
     return (
-        torch.from_numpy(ids_BT).to(device),
+        upload(ids_BT, device),
         None if mask_BT is None else mask_BT[:, None, None, :],
     )
 
@@ -123,7 +124,7 @@ def dense_targets(
     label_P = split.label_ids[first_B[row_P] + within_P]
     targets_BL = np.zeros((len(docs_B), num_labels), dtype=np.bool_)
     targets_BL[row_P, label_P] = True
-    return torch.from_numpy(targets_BL).to(device)
+    return upload(targets_BL, device)
 
 
 def _width(lengths: npt.NDArray[np.int64], max_width: int) -> npt.NDArray[np.int64]:

@@ -3,8 +3,11 @@
 import contextlib
 import ctypes
 from collections.abc import Iterator
+from typing import Any
 
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from trainable.allocator import is_active
 
@@ -27,6 +30,14 @@ def resolve_precision(name: str, device: torch.device) -> str:
     else:
         native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return "bf16" if native else "fp32"
+
+
+def upload(array: npt.NDArray[Any], device: torch.device) -> Tensor:
+    """A small array on `device`; the host does not wait for the copy."""
+    tensor = torch.from_numpy(array)
+    if device.type != "cuda":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 @contextlib.contextmanager

@@ -23,11 +23,12 @@ from trainable.attention import (
     warn_once,
 )
 from trainable.batching import Indices, cut_packed, cut_slices, dense_targets, padded_tokens
+from trainable.device import upload
 from trainable.encoded import EncodedSplit
 from trainable.model import classify
 from trainable.packed import MaskDropout, classify_packed
 from trainable.packing import pack
-from trainable.resident import ResidentSplit, upload
+from trainable.resident import ResidentSplit
 
 # of one forward pass, in word pieces: its largest size, and what a pass of any size costs besides
 # (on a CPU anything from 16 to 256 trains as fast; for a GPU, an estimate of its launches)

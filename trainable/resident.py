@@ -102,14 +102,6 @@ class ResidentSplit:
         return targets[:, :num_labels]
 
 
-def upload(array: npt.NDArray[Any], device: torch.device) -> Tensor:
-    """A small array on `device`; the host does not wait for the copy."""
-    tensor = torch.from_numpy(array)
-    if device.type != "cuda":
-        return tensor
-    return tensor.pin_memory().to(device, non_blocking=True)
-
-
 def _copied(array: npt.NDArray[Any], device: torch.device) -> Tensor:
     # a copy even on a CPU: a memory map that cannot be written to is refused with a warning
     return torch.from_numpy(np.array(array)).to(device)

@@ -18,12 +18,13 @@ from torch import Tensor
 from trainable.attention import warn_once
 from trainable.batching import Indices
 from trainable.config import TrialConfig
+from trainable.device import upload
 from trainable.encoded import EncodedSplit
 from trainable.forward import MAX_TOKENS, Forward
 from trainable.head import AnyForward
 from trainable.losses import LossFunction
 from trainable.optim import set_learning_rate
-from trainable.resident import BUCKET, upload
+from trainable.resident import BUCKET
 from trainable.step import OptimizerStep
 
 _WARM_UP: Final = 3

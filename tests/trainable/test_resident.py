@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from tests.tiny import encoded_split
 from trainable.batching import dense_targets
-from trainable.resident import BUCKET, ResidentSplit, upload
+from trainable.device import upload
+from trainable.resident import BUCKET, ResidentSplit
 
 CPU = torch.device("cpu")
 LABELS = 6

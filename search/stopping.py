@@ -59,6 +59,7 @@ class ActorReaper(Callback):
 
     Tune would wait for them, 10 s. That is what they need to write their weights, one of which may
     win: when the time budget is spent, the test set is opened. Otherwise nobody waits.
+    Also tells an actor when its trial is over.
     """
 
     def __init__(self, switch: StopSwitch) -> None:
@@ -75,6 +76,12 @@ class ActorReaper(Callback):
             self._switch.start_clock()
         handles = (trial.temporary_state.ray_actor for trial in running)
         self._actors = [handle for handle in handles if handle is not None]
+
+    def on_trial_complete(self, *, trial: Trial, **_: Any) -> None:
+        """Tell the actor that the trial's last epoch counts: it may be the best one."""
+        tell = getattr(trial.temporary_state.ray_actor, "trial_over", None)
+        if tell is not None:
+            tell.remote()
 
     def on_step_end(self, **_: Any) -> None:
         """By now every trial is stopped and its results are no longer awaited."""

@@ -89,16 +89,22 @@ class FineTuneTrial(Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Start another trial in this actor: data, weights and model stay (DESIGN D11)."""
-        self._best_weights.write_soon()  # ASHA may have stopped the trial before
+        self.trial_over()
         self._start(_Job.of(new_config))
         return True
+
+    def trial_over(self) -> None:
+        """Its last epoch counts: called by the driver, which alone may know (DESIGN D10)."""
+        self._keep_weights()
+        self._best_weights.write_soon()
 
     def step(self) -> dict[str, Any]:
         """Train and validate one epoch, or tell again of one that a checkpoint holds."""
         if self._session is None:  # memory ran out when the trial was set up
             return self._ended("out_of_memory", self._start_error)
+        self._keep_weights()
         if self._told < len(self._metrics):
-            return self._epoch_done(self._session)
+            return self._epoch_done()
         try:
             metrics = self._session.run_epoch()
         except DivergedError as error:
@@ -110,7 +116,7 @@ class FineTuneTrial(Trainable):
         else:
             self._metrics.append(metrics)
             self._checkpoint(self._session)
-            return self._epoch_done(self._session)
+            return self._epoch_done()
         # here the traceback, and the tensors that it held, are gone
         _free_memory()
         return self._ended("out_of_memory", reason)
@@ -127,6 +133,8 @@ class FineTuneTrial(Trainable):
         """Of every epoch of the trial."""
         self._told = 0
         """Epochs that Tune knows of."""
+        self._kept = 0
+        """The last epoch whose weights were copied."""
         self._note = self._last_note = self._start_error = ""
         model = None if self._session is None else self._session.model
         self._session = None
@@ -166,22 +174,27 @@ class FineTuneTrial(Trainable):
             self._note = f"trains from its first epoch: {one_line(error)}"
             self._session = self._new_session(session.model)
 
-    def _epoch_done(self, session: TrainingSession) -> dict[str, Any]:
+    def _epoch_done(self) -> dict[str, Any]:
         """The result of the next epoch that Tune does not know of."""
+        metrics, note = self._metrics[self._told], self._note
         self._told += 1
+        self._note = ""
         done = self._told >= self._job.config.epochs
-        if self._told == session.epoch:
-            self._keep_weights(session)
-        if done:
-            self._best_weights.write_soon()
-        note, self._note = self._note, ""
-        metrics = self._metrics[self._told - 1]
         return {**metrics, "done": done, "end_status": "", "end_reason": "", "note": note}
 
-    def _keep_weights(self, session: TrainingSession) -> None:
-        best, weights_dir = session.best, self._job.weights_dir
-        if weights_dir is None or best is None or best.epoch != session.epoch:
+    def _keep_weights(self) -> None:
+        """Copy the weights of the last epoch if they are the best.
+
+        Called once Tune has taken note of that epoch: one that runs when the search is stopped
+        never counts, and must not take the place of one that does.
+        """
+        session, weights_dir = self._session, self._job.weights_dir
+        if session is None or weights_dir is None or self._told != session.epoch:
             return
+        best = session.best
+        if best is None or best.epoch != session.epoch or best.epoch == self._kept:
+            return
+        self._kept = best.epoch
         copy = BestCopy(
             weights_dir=weights_dir,
             number=self._job.number,
@@ -209,7 +222,6 @@ class FineTuneTrial(Trainable):
             self._last_note = note
 
     def _ended(self, status: str, reason: str) -> dict[str, Any]:
-        self._best_weights.write_soon()
         if self._session is None:
             best = {BEST_OBJECTIVE: 0.0, "best/epoch": 0, "best/threshold": 0.5}
             epoch = 1

@@ -96,8 +96,8 @@ def test_the_weights_of_the_best_epoch_are_kept(trial_of, ray_config, tmp_path):
     """In memory while the trial runs; on disk when the actor goes on to the next, or ends."""
     folder = tmp_path / "weights"
     trial = trial_of(number=4, weights_dir=str(folder), epochs=3)
-    states, result = {}, {}
-    while not result.get("done") and len(states) < 2:  # ASHA stops it after the second
+    states = {}
+    for _ in range(2):  # ASHA stops it after the second
         result = trial.train()
         states[result["epoch"]] = clone(trial)
         assert not folder.exists() or not list(folder.iterdir())
@@ -105,16 +105,38 @@ def test_the_weights_of_the_best_epoch_are_kept(trial_of, ray_config, tmp_path):
     trial._best_weights.flush()
     assert kept_epoch(weights_path(folder, 4)).epoch == result["best/epoch"]
     assert same(load_file(weights_path(folder, 4)), states[result["best/epoch"]])
+
+
+def test_an_epoch_that_tune_never_noted_does_not_take_the_place_of_one_that_it_did(
+    trial_of, tmp_path, monkeypatch
+):
+    """The time budget is spent while the second epoch, a better one, is trained."""
+    trial = trial_of(weights_dir=str(tmp_path / "weights"), epochs=5)
+    scores = iter([0.5, 0.6])
+    monkeypatch.setattr(
+        trial._session,
+        "evaluate",
+        lambda _split: {"val/micro_f1": next(scores), "val/threshold": 0.5},
+    )
     trial.train()
-    trial.cleanup()
-    assert kept_epoch(weights_path(folder, 5)) or not weights_path(folder, 5).exists()
+    state = clone(trial)
+    trial.train()
+    trial.stop()
+    path = weights_path(tmp_path / "weights", 0)
+    assert kept_epoch(path).epoch == 1
+    assert same(load_file(path), state)
 
 
-def test_weights_are_written_when_the_last_epoch_is_done(trial_of, tmp_path):
+def test_weights_are_written_as_soon_as_the_trial_is_over(trial_of, tmp_path):
     trial = trial_of(weights_dir=str(tmp_path / "weights"), epochs=1)
     trial.train()
+    trial.trial_over()
     trial._best_weights._timer.join(20)  # it has begun, and nobody waits for it
-    assert weights_path(tmp_path / "weights", 0).exists()
+    path = weights_path(tmp_path / "weights", 0)
+    written = path.stat().st_mtime_ns
+    trial.trial_over()
+    trial.stop()
+    assert path.stat().st_mtime_ns == written
 
 
 def clone(trial):
@@ -191,6 +213,7 @@ def test_the_weights_of_a_best_epoch_in_the_checkpoint_are_kept(trial_of, tmp_pa
     trial = trial_of(number=2, epochs=4, weights_dir=weights_dir, **saving(tmp_path, resumes=(1,)))
     state = clone(trial)
     trial.train()
+    trial.trial_over()
     trial.cleanup()
     assert same(load_file(weights_path(tmp_path / "weights", 2)), state)
 

@@ -350,6 +350,6 @@ def test_a_gpu_gives_the_numbers_of_the_cpu(session_of, precision):
     ours, theirs = cpu.run_epoch(), gpu.run_epoch()
     assert theirs["train/loss"] == pytest.approx(ours["train/loss"], rel=1e-2)
     assert theirs["val/loss"] == pytest.approx(ours["val/loss"], rel=5e-2)
-    # flash attention adds up gradients in any order
-    tolerance = 0 if precision == "fp32" else 1e-2
+    # attention adds up gradients in any order
+    tolerance = 1e-4 if precision == "fp32" else 1e-2
     assert again.run_epoch()["train/loss"] == pytest.approx(theirs["train/loss"], rel=tolerance)

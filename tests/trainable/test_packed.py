@@ -194,12 +194,13 @@ def test_each_layer_drops_on_its_own(training):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("lengths", [[2], [512], [3, 128, 511, 512], [2, 17, 17, 18, 64, 300]])
+@pytest.mark.parametrize("lengths", [[128], [512], [3, 128, 511, 512], [2, 17, 17, 18, 64, 300]])
 def test_a_gpu_in_bf16_stays_near_float32(model, lengths):
     split = split_of(lengths)
     docs = np.arange(len(lengths))
     exact = padded_logits(model, split, docs)
     there = copy.deepcopy(model).cuda()
+    there.zero_grad()
     with torch.autocast("cuda", torch.bfloat16):
         rough = varlen(there, split, docs, op=None)
     scale = float(exact.detach().abs().max())

@@ -78,6 +78,7 @@ def test_no_value_of_a_tensor_is_needed_on_the_host():
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 def test_a_gpu_gathers_what_the_cpu_does_without_waiting():
     split, _ = split_of([(30, {1, 2}), (4, set()), (5, {0})])
     docs = np.array([2, 0])

@@ -327,6 +327,7 @@ def test_dropout_differs_between_replays_and_repeats_with_the_seed(build, two_si
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 def test_steps_do_not_wait_for_the_gpu(build, two_sizes):
     step, _ = build(GraphedStep, flash=FLASH, device=CUDA, precision="bf16")
     batches = [*[two_sizes[0], two_sizes[1]] * 4, two_sizes[1][:5]]

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from trainable.config import TrialConfig
 from trainable.datasets.records import SPLITS, Group, SplitName
 from trainable.encoded import EncodedDataset, EncodedSplit
-from trainable.encoders import resolve_encoder
+from trainable.encoders import check_max_length, resolve_encoder
 from trainable.paths import expand
 
 REUTERS_SIZES: Final[Mapping[SplitName, int]] = {"train": 6770, "val": 1000, "test": 3019}
@@ -64,8 +64,9 @@ def load_corpus(
     """Reuters from `data` (as `search run --data` takes it), else synthetic documents.
 
     Raises:
-        UsageError: no such data or encoder.
+        UsageError: no such data or encoder, or one with too few positions.
     """
+    check_max_length(resolve_encoder(encoder), max_length)
     if data is None:
         return _synthetic(encoder, max_length, sizes)
     from trainable.datasets import load_dataset

@@ -76,6 +76,8 @@ class BareMachine(PathFinder):
 
 sys.meta_path = [BareMachine if finder is PathFinder else finder for finder in sys.meta_path]
 import trainable.loop, trainable.evaluation, trainable.tokenization, trainable.__main__
+import benchmarks.epoch, benchmarks.startup, benchmarks.evaluate, benchmarks.scale
+import benchmarks.reference_loops
 """
     done = run_python(code)
     assert done.returncode == 0, done.stderr

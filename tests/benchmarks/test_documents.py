@@ -84,3 +84,8 @@ def test_take():
 def test_data_that_is_not_there(encoder, tmp_path):
     with pytest.raises(UsageError, match="nowhere"):
         load_corpus(str(tmp_path / "nowhere"), encoder, max_length=64)
+
+
+def test_an_encoder_with_too_few_positions(encoder):
+    with pytest.raises(UsageError, match="must be at most 64"):
+        load_corpus(None, encoder, max_length=512)

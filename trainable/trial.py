@@ -1,7 +1,8 @@
 """A trial as Ray Tune runs it: one epoch a step, in an actor that outlives its trials.
 
 The only module here that imports Ray. Use it as
-`tune.with_parameters(FineTuneTrial, data=encoded_dataset)`.
+`tune.with_parameters(FineTuneTrial, data=encoded_dataset)`, without Tune's own checkpoints
+(`tune.CheckpointConfig(checkpoint_at_end=False)`).
 """
 
 import dataclasses

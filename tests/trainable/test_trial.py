@@ -410,7 +410,11 @@ def test_under_a_real_tuner_with_reused_actors(ray_config, tmp_path, monkeypatch
             tune_config=tune.TuneConfig(
                 metric=BEST_OBJECTIVE, mode="max", reuse_actors=True, max_concurrent_trials=1
             ),
-            run_config=tune.RunConfig(storage_path=str(tmp_path / "tune"), verbose=0),
+            run_config=tune.RunConfig(
+                storage_path=str(tmp_path / "tune"),
+                verbose=0,
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
         ).fit()
     finally:
         ray.shutdown()

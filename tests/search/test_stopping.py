@@ -47,3 +47,34 @@ def test_without_a_budget_only_a_throw_ends_it(clock):
     switch.throw("failed", "later")
     assert switch.stop_all()
     assert (switch.status, switch.reason) == ("interrupted", "Ctrl-C")
+
+
+@pytest.mark.parametrize(
+    ("status", "killed"), [("", 0), ("time_budget", 0), ("interrupted", 1), ("failed", 1)]
+)
+def test_busy_actors_may_write_their_weights_only_when_the_time_is_up(monkeypatch, status, killed):
+    kills = []
+    monkeypatch.setattr(stopping.ray, "kill", kills.append)
+    switch = StopSwitch()
+    reaper = ActorReaper(switch)
+    running = trial(Trial.RUNNING)
+    running.temporary_state.ray_actor = "actor"
+    reaper.on_step_begin(trials=[running, trial(Trial.PENDING)])
+    if status:
+        switch.throw(status, "")
+    reaper.on_step_end()
+    reaper.on_step_end()
+    assert len(kills) == killed
+
+
+def test_an_actor_is_told_that_its_trial_is_over():
+    told = []
+    over = trial(Trial.RUNNING)
+    reaper = ActorReaper(StopSwitch())
+    reaper.on_trial_complete(trial=over)
+    over.temporary_state.ray_actor = SimpleNamespace()  # of a trainable that need not know
+    reaper.on_trial_complete(trial=over)
+    tell = SimpleNamespace(remote=lambda: told.append(1))
+    over.temporary_state.ray_actor = SimpleNamespace(trial_over=tell)
+    reaper.on_trial_complete(trial=over)
+    assert told == [1]

@@ -131,8 +131,12 @@ class GraphedStep(StaticStep):
 
     def _capture(self, split: EncodedSplit, num_tokens: int) -> None:
         graph = torch.cuda.CUDAGraph()
+        # thread_local: another thread may be writing weights to disk
+        recording = torch.cuda.graph(
+            graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
+        )
         try:
-            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+            with recording:
                 self.run(split, num_tokens)
         except RuntimeError as error:  # out of memory among them
             self._gave_up = True

@@ -203,8 +203,8 @@ class StandIn:
                 real(*self.call)
 
         @contextlib.contextmanager
-        def capture(graph, pool, stream):
-            assert pool == "pool"
+        def capture(graph, pool, stream, capture_error_mode):
+            assert (pool, capture_error_mode) == ("pool", "thread_local")
             assert isinstance(stream, Stream)
             stand_in.capturing = graph
             try:

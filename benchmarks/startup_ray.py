@@ -12,6 +12,7 @@ from spaces import space_for
 from trainable.config import TrialConfig
 from trainable.device import pick_device
 from trainable.encoded import EncodedDataset
+from trainable.model import PristineWeights
 
 
 def measure_actor(data: EncodedDataset, configs: Sequence[TrialConfig]) -> dict[str, Any]:
@@ -31,14 +32,21 @@ def measure_actor(data: EncodedDataset, configs: Sequence[TrialConfig]) -> dict[
             gpus_per_trial=float(pick_device().type == "cuda"),
             max_concurrent=1,
         )
+        pristine = PristineWeights.load(configs[0].encoder)
         started = time.time()
-        with ray_instance(spec, data):
+        with ray_instance(spec, data, weights_bytes=pristine.num_bytes):
             ray_s = time.time() - started
-            return {"ray_start_s": ray_s, **_start_trials(spec, plain_arrays(data), configs)}
+            return {
+                "ray_start_s": ray_s,
+                **_start_trials(spec, plain_arrays(data), pristine, configs),
+            }
 
 
 def _start_trials(
-    spec: SearchSpec, data: EncodedDataset, configs: Sequence[TrialConfig]
+    spec: SearchSpec,
+    data: EncodedDataset,
+    pristine: PristineWeights,
+    configs: Sequence[TrialConfig],
 ) -> dict[str, Any]:
     import ray
     from ray import tune
@@ -48,16 +56,16 @@ def _start_trials(
     class TimedTrial(FineTuneTrial):
         """Says when it was set up, and stops a trial after its first step."""
 
-        def setup(self, config: dict[str, Any], data: EncodedDataset) -> None:
+        def setup(self, config: dict[str, Any], *shared: Any, **named: Any) -> None:
             self.set_up_at = time.time()
-            super().setup(config, data)
+            super().setup(config, *shared, **named)
 
         def first_step(self, called: float | None) -> tuple[float, dict[str, float]]:
             """When the actor was set up, and the first step since `called` or since then."""
             since = self.set_up_at if called is None else called
             return self.set_up_at, first_step(self._session, since)
 
-    actor_class = ray.remote(tune.with_parameters(TimedTrial, data=data))
+    actor_class = ray.remote(tune.with_parameters(TimedTrial, data=data, pristine=pristine))
     resources = {"num_cpus": spec.cpus_per_trial, "num_gpus": spec.gpus_per_trial}
     jobs = [
         {"number": number, "config": config.to_mapping(), "weights_dir": None}

@@ -81,8 +81,12 @@ def _share_import_path() -> None:
 
 
 @contextlib.contextmanager
-def ray_instance(spec: "SearchSpec", data: EncodedDataset) -> Iterator[Path]:
+def ray_instance(
+    spec: "SearchSpec", data: EncodedDataset, *, weights_bytes: int = 0
+) -> Iterator[Path]:
     """Ray up and running while the block runs; gives a scratch folder for Tune.
+
+    Its object store holds `data`, and weights of so many bytes.
 
     Raises:
         UsageError: the cluster does not answer, or has no room for a single trial.
@@ -96,7 +100,7 @@ def ray_instance(spec: "SearchSpec", data: EncodedDataset) -> Iterator[Path]:
     scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=_temp_root()))
     with _handlers_restored(), hold(scratch):
         try:
-            _start(spec, data, scratch)
+            _start(spec, data, weights_bytes, scratch)
             _check_room(spec, ray.cluster_resources())
             yield scratch / "tune"
         finally:
@@ -113,12 +117,16 @@ def sweep(root: Path, *, older_than_s: float = 3600.0) -> None:
                 shutil.rmtree(folder)
 
 
-def object_store_bytes(data: EncodedDataset, shm_free: int) -> int:
-    """Room for the data twice (trials, test evaluation) and some; within /dev/shm if possible."""
-    needed = max(_SMALLEST_STORE, 2 * _num_bytes(data) + 64 * _MIB)
+def object_store_bytes(data: EncodedDataset, weights_bytes: int, shm_free: int) -> int:
+    """Room for the data twice (trials, test evaluation), the pristine weights and some.
+
+    Within /dev/shm if possible.
+    """
+    needed = max(_SMALLEST_STORE, 2 * _num_bytes(data) + weights_bytes + 64 * _MIB)
     capped = min(needed, int(0.9 * shm_free))
     # a container's 64 MiB of /dev/shm is too little for anything: Ray then uses the disk
-    return capped if capped >= max(_SMALLEST_STORE, _num_bytes(data)) else needed
+    least = max(_SMALLEST_STORE, _num_bytes(data) + weights_bytes)
+    return capped if capped >= least else needed
 
 
 def plain_arrays(data: EncodedDataset) -> EncodedDataset:
@@ -131,10 +139,10 @@ def plain_arrays(data: EncodedDataset) -> EncodedDataset:
     return dataclasses.replace(data, **splits)
 
 
-def _start(spec: "SearchSpec", data: EncodedDataset, scratch: Path) -> None:
+def _start(spec: "SearchSpec", data: EncodedDataset, weights_bytes: int, scratch: Path) -> None:
     import ray
 
-    local = {} if spec.address else _private_options(spec, data, scratch)
+    local = {} if spec.address else _private_options(spec, data, weights_bytes, scratch)
     for tries_left in reversed(range(_START_TRIES if spec.address is None else 1)):
         try:
             ray.init(
@@ -157,7 +165,9 @@ def _start(spec: "SearchSpec", data: EncodedDataset, scratch: Path) -> None:
     logging.getLogger("ray").setLevel(logging.CRITICAL)
 
 
-def _private_options(spec: "SearchSpec", data: EncodedDataset, scratch: Path) -> dict[str, Any]:
+def _private_options(
+    spec: "SearchSpec", data: EncodedDataset, weights_bytes: int, scratch: Path
+) -> dict[str, Any]:
     """Of `ray.init`, for an instance on this machine alone.
 
     Trials on a CPU get jemalloc; on a cluster they do not: its nodes may lack the file.
@@ -170,7 +180,7 @@ def _private_options(spec: "SearchSpec", data: EncodedDataset, scratch: Path) ->
         "num_cpus": hardware.cpus,
         "num_gpus": hardware.gpus,
         "include_dashboard": False,
-        "object_store_memory": object_store_bytes(data, shm_free),
+        "object_store_memory": object_store_bytes(data, weights_bytes, shm_free),
         "_temp_dir": str(scratch / "ray"),
         "runtime_env": {"env_vars": allocator} if allocator else None,
     }

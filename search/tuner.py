@@ -6,7 +6,7 @@ Every attempt at a search, the first like any later one, builds a new Tuner on t
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +20,7 @@ from search.outcome import outcome_of_error
 from search.spec import SearchSpec
 from search.study import STUDY_FILE, SearchStudy, startup_trials
 from search.winner import drop_stale_weights, evaluate_on_test
-from trainable.config import BEST_OBJECTIVE
+from trainable.config import BEST_OBJECTIVE, TrialConfig
 from trainable.encoded import EncodedDataset
 from trainable.errors import UsageError, UserError, one_line
 
@@ -138,9 +138,17 @@ class _Attempt:
         remaining = spec.trials - len(self.study.ended)
         if remaining <= 0 and not test_is_due(spec.folder):
             return "completed", "nothing was left to do"
-        with ray_instance(spec, data) as scratch, signals_throw(switch):
+        if trainable is None:
+            trainable, shared = _fine_tuning(spec.config, data)
+        else:
+            shared = {"data": data}
+        weights = shared["pristine"].num_bytes if "pristine" in shared else 0
+        with (
+            ray_instance(spec, data, weights_bytes=weights) as scratch,
+            signals_throw(switch),
+        ):
             if remaining > 0:
-                self.fit(data, trainable, remaining, switch, scratch)
+                self.fit(trainable, shared, remaining, switch, scratch)
             self.study.interrupt_open()
             if switch.status == "failed":
                 raise _cannot_record(spec, switch.reason)
@@ -154,8 +162,8 @@ class _Attempt:
 
     def fit(
         self,
-        data: EncodedDataset,
-        trainable: type | None,
+        trainable: type,
+        shared: Mapping[str, Any],
         remaining: int,
         switch: "StopSwitch",
         scratch: Path,
@@ -164,9 +172,6 @@ class _Attempt:
 
         from search.recorder import Recorder
         from search.searcher import StudySearcher
-
-        if trainable is None:
-            from trainable.trial import FineTuneTrial as trainable  # noqa: N813
 
         spec = self.spec
         asha = {"epochs": spec.longest.epochs, "reduction_factor": spec.reduction_factor}
@@ -186,7 +191,7 @@ class _Attempt:
         )
         tuner = tune.Tuner(
             tune.with_resources(
-                tune.with_parameters(trainable, data=data),
+                tune.with_parameters(trainable, **shared),
                 {"cpu": spec.cpus_per_trial, "gpu": spec.gpus_per_trial},
             ),
             tune_config=tune.TuneConfig(
@@ -201,6 +206,16 @@ class _Attempt:
             run_config=_run_config(spec.name, scratch, switch, recorder),
         )
         tuner.fit()
+
+
+def _fine_tuning(config: TrialConfig, data: EncodedDataset) -> tuple[type, dict[str, Any]]:
+    """The trainable, and what all its actors share by Ray's object store, once a node."""
+    from trainable.model import PristineWeights
+    from trainable.trial import FineTuneTrial
+
+    if config.tune == "head":
+        return FineTuneTrial, {"data": data}
+    return FineTuneTrial, {"data": data, "pristine": PristineWeights.load(config.encoder)}
 
 
 def _run_config(name: str, scratch: Path, switch: "StopSwitch", recorder: "Recorder") -> Any:

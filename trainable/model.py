@@ -36,6 +36,11 @@ class PristineWeights:
     missing: tuple[str, ...]
     """Parameters that the folder lacks (at most the pooler): drawn afresh for each trial."""
 
+    @property
+    def num_bytes(self) -> int:
+        """Of all weights."""
+        return sum(array.nbytes for array in self.state.values())
+
     @classmethod
     def load(cls, encoder: str) -> Self:
         """Read an encoder.

@@ -1,8 +1,8 @@
 """A trial as Ray Tune runs it: one epoch a step, in an actor that outlives its trials.
 
 The only module here that imports Ray. Use it as
-`tune.with_parameters(FineTuneTrial, data=encoded_dataset)`, without Tune's own checkpoints
-(`tune.CheckpointConfig(checkpoint_at_end=False)`).
+`tune.with_parameters(FineTuneTrial, data=encoded_dataset, pristine=weights)`, without Tune's own
+checkpoints (`tune.CheckpointConfig(checkpoint_at_end=False)`).
 """
 
 import dataclasses
@@ -80,10 +80,12 @@ class FineTuneTrial(Trainable):
     each: to Tune, ASHA and the journal it is a trial that trains its first epochs very fast.
     """
 
-    def setup(self, config: dict[str, Any], data: EncodedDataset) -> None:
-        """Called by Ray once per actor."""
+    def setup(
+        self, config: dict[str, Any], data: EncodedDataset, pristine: PristineWeights | None = None
+    ) -> None:
+        """Called by Ray once per actor; without `pristine` weights the actor reads them."""
         self._data = data
-        self._pristine: PristineWeights | None = None
+        self._pristine = pristine
         self._session: TrainingSession | None = None
         self._best_weights = BestWeights()
         self._start(_Job.of(config))

@@ -20,9 +20,10 @@ from search.cluster import (
 from search.cluster_check import check_cluster
 from search.lock import hold
 from tests.small_search import ROOT, small_spec
-from tests.tiny import tiny_encoded
+from tests.tiny import tiny_encoded, tiny_encoder
 from trainable.allocator import allocator_environment, is_active
 from trainable.errors import UsageError
+from trainable.model import PristineWeights
 
 MIB = 2**20
 
@@ -130,13 +131,14 @@ def with_tokens(data, num_bytes):
 
 def test_the_object_store_holds_the_data_twice_and_keeps_within_shared_memory():
     tiny = tiny_encoded()
-    assert object_store_bytes(tiny, 10_000 * MIB) == 100 * MIB
+    assert object_store_bytes(tiny, 0, 10_000 * MIB) == 100 * MIB
     large = with_tokens(tiny, 200 * MIB)
-    assert 464 * MIB <= object_store_bytes(large, 10_000 * MIB) < 465 * MIB
-    assert object_store_bytes(large, 400 * MIB) == 360 * MIB
+    assert 464 * MIB <= object_store_bytes(large, 0, 10_000 * MIB) < 465 * MIB
+    assert object_store_bytes(large, 0, 400 * MIB) == 360 * MIB
     # a container's 64 MiB is of no use: Ray falls back to the disk for all of it
-    assert object_store_bytes(large, 64 * MIB) > 464 * MIB
-    assert object_store_bytes(tiny, 64 * MIB) == 100 * MIB
+    assert object_store_bytes(large, 0, 64 * MIB) > 464 * MIB
+    assert object_store_bytes(tiny, 430 * MIB, 10_000 * MIB) >= 494 * MIB
+    assert object_store_bytes(tiny, 0, 64 * MIB) == 100 * MIB
 
 
 def test_memory_maps_become_plain_arrays_over_the_same_pages(tmp_path):
@@ -151,9 +153,9 @@ def test_memory_maps_become_plain_arrays_over_the_same_pages(tmp_path):
 
 
 def test_trials_on_a_gpu_keep_their_allocator(tmp_path):
-    options = _private_options(small_spec(tmp_path, gpus_per_trial=1), tiny_encoded(), tmp_path)
+    options = _private_options(small_spec(tmp_path, gpus_per_trial=1), tiny_encoded(), 0, tmp_path)
     assert options["runtime_env"] is None
-    options = _private_options(small_spec(tmp_path), tiny_encoded(), tmp_path)
+    options = _private_options(small_spec(tmp_path), tiny_encoded(), 0, tmp_path)
     variables = allocator_environment(os.environ)
     assert options["runtime_env"] == ({"env_vars": variables} if variables else None)
 
@@ -187,3 +189,19 @@ def test_workers_keep_jemallocs_pages_the_driver_and_ray_itself_do_not(tmp_path)
         is_active.cache_clear()
         assert not is_active()
         assert "LD_PRELOAD" not in os.environ
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(120)
+def test_trials_read_data_and_weights_where_the_object_store_holds_them(tmp_path):
+    weights = PristineWeights.load(str(tiny_encoder(tmp_path / "encoder")))
+    with ray_instance(small_spec(tmp_path), tiny_encoded(), weights_bytes=weights.num_bytes):
+        import ray
+
+        @ray.remote(num_cpus=1)
+        def copied(data, weights):
+            arrays = {**data.train.arrays, **weights.state}
+            return {n for n, a in arrays.items() if a.flags.owndata or a.flags.writeable}
+
+        shared = ray.put(plain_arrays(tiny_encoded())), ray.put(weights)
+        assert ray.get(copied.remote(*shared)) == set()

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_data_option(parser)
     parser.add_argument("--encoder", help="minilm, bert-base-random or a folder")
     parser.add_argument("--trials", type=positive, default=16, metavar="N")
-    parser.add_argument("--epochs", type=positive, default=4, metavar="N")
+    parser.add_argument("--epochs", type=positive, default=3, metavar="N")
     parser.add_argument("--docs", type=positive, default=600, metavar="N", help="of training")
     parser.add_argument("--max-length", type=positive, default=128, metavar="N")
     return run(parser, measure, argv)

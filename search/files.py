@@ -14,7 +14,7 @@ from trainable.paths import write_text
 def write_yaml(path: Path, kind: str, version: int, values: Mapping[str, Any]) -> None:
     """Write `values` as YAML with `format: kind` and `version` on top."""
     head = {"format": kind, "version": version}
-    write_text(path, yaml.safe_dump({**head, **values}, sort_keys=False, allow_unicode=True))
+    write_text(path, yaml.safe_dump({**head, **values}, sort_keys=False))
 
 
 def read_yaml(path: Path, kind: str, version: int) -> dict[str, Any]:

@@ -83,7 +83,7 @@ class BestConfig:
             "data_fingerprint": self.data_fingerprint,
             "versions": dict(self.versions),
         }
-        text = _HEADER + yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+        text = _HEADER + yaml.safe_dump(values, sort_keys=False)
         write_text(path, text)
 
     @classmethod

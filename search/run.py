@@ -37,7 +37,6 @@ from trainable.config import LOSS_HYPERPARAMETERS, TrialConfig
 from trainable.datasets import TooFewDocumentsError, load_dataset
 from trainable.encoded import EncodedDataset
 from trainable.errors import UsageError, UserError, one_line
-from trainable.features import with_features
 from trainable.label_stats import label_stats
 from trainable.paths import expand
 from trainable.tokenization import encode_dataset
@@ -155,6 +154,8 @@ def read_data(config: TrialConfig, terminal: Terminal) -> Data:
     encoded = encode_dataset(dataset, encoder=config.encoder, max_length=config.max_length)
     terminal.say(data_line(dataset))
     if config.tune == "head":
+        from trainable.features import with_features  # imports transformers: 4 s
+
         terminal.say("features of the frozen encoder ...", style="dim")
         with terminal.progress() as on_progress:
             encoded = with_features(encoded, config, on_progress=on_progress)

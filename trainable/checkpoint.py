@@ -7,12 +7,14 @@ it is read with `weights_only` (DESIGN D15), and appears complete or not at all.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
 from trainable.errors import UserError
-from trainable.loop import TrainingSession
+
+if TYPE_CHECKING:  # the driver, which trains nothing, asks for paths alone
+    from trainable.loop import TrainingSession
 
 _DAMAGE: Final = (OSError, RuntimeError, UnpicklingError, EOFError)
 _MISFIT: Final = (RuntimeError, ValueError, KeyError, TypeError, AttributeError)
@@ -40,7 +42,7 @@ def claim_checkpoint(folder: Path, number: int, resumes: Sequence[int]) -> Path 
 
 
 def save_checkpoint(
-    session: TrainingSession, path: Path, metrics: Sequence[Mapping[str, float]]
+    session: "TrainingSession", path: Path, metrics: Sequence[Mapping[str, float]]
 ) -> None:
     """Write the state of `session` to `path`, in place of an older checkpoint.
 
@@ -64,7 +66,7 @@ def save_checkpoint(
         unfinished.unlink(missing_ok=True)
 
 
-def load_checkpoint(session: TrainingSession, path: Path) -> list[dict[str, float]]:
+def load_checkpoint(session: "TrainingSession", path: Path) -> list[dict[str, float]]:
     """Put `session` where the saved one was.
 
     Returns:
@@ -92,6 +94,6 @@ def load_checkpoint(session: TrainingSession, path: Path) -> list[dict[str, floa
     return metrics
 
 
-def _identity(session: TrainingSession) -> dict[str, Any]:
+def _identity(session: "TrainingSession") -> dict[str, Any]:
     """What a checkpoint belongs to."""
     return {"config": session.config.to_mapping(), "dataset": session.data.fingerprint}

@@ -216,12 +216,13 @@ class TrainingSession:
         step = self.epoch * self._steps_per_epoch
         watch = FiniteWatch(step, every=1 if self.device.type == "cpu" else self._steps_per_epoch)
         total_loss = torch.zeros((), dtype=torch.float64, device=self.device)
+        trimmed = self.device.type == "cpu" and self.config.tune == "all"
         for docs_B in batches_of(order, self.config.batch_size):
             loss, norm = self._step(self.data.train, docs_B, self._learning_rate(step))
             watch.add(loss, norm)
             total_loss += loss * len(docs_B)
             step += 1
-            if self.device.type == "cpu" and step % _TRIM_STEPS == 0:
+            if trimmed and step % _TRIM_STEPS == 0:
                 return_free_memory()
         watch.check()
         return total_loss.item() / len(order)

@@ -104,6 +104,7 @@ def _add_run(commands: Any) -> None:
     what.add_argument("--tune", help="all: the whole encoder; head: a head on frozen features")
     what.add_argument("--preset", default="auto", help="auto, paper, cpu, cpu-full or smoke")
     what.add_argument("--epochs", type=_whole, metavar="N", help="longest training of a trial")
+    what.add_argument("--precision", help="auto (default), bf16 or fp32")
     _add_settings(what)
     what.add_argument("--space", metavar="FILE", help="YAML file with ranges to search")
     how = run.add_argument_group("how to search")
@@ -155,6 +156,7 @@ def _add_data(commands: Any) -> None:
 def _add_space(commands: Any) -> None:
     space = _add(commands, "space", "print what is searched for a loss")
     space.add_argument("--loss", help="bce fl cb r-fl ntr-fl db-0fl cb-ntr db (default: db)")
+    space.add_argument("--tune", help="all (default) or head")
     _add_settings(space)
     space.add_argument("--space", metavar="FILE", help="YAML file with ranges to search")
 

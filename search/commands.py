@@ -73,7 +73,11 @@ def space(options: argparse.Namespace, terminal: Terminal) -> int:
     from trainable.config import LOSS_HYPERPARAMETERS
 
     request = RunRequest(
-        loss=options.loss, preset="cpu-full", settings=tuple(options.settings), space=options.space
+        loss=options.loss,
+        tune=options.tune,
+        preset="cpu-full",
+        settings=tuple(options.settings),
+        space=options.space,
     )
     spec = resolve(request, Hardware(cpus=1, memory_gib=1.0, gpus=0))
     terminal.show(space_table(spec.space))

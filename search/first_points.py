@@ -1,8 +1,9 @@
 """First points: what an earlier search found, for one that costs more.
 
 The best trials of a head-mode search, which cost seconds, are tried first by a search that trains
-the whole encoder. Every dimension that both have is carried over; the learning rate only between
-searches that tune the same parameters of the same encoder: a head's says nothing of an encoder's.
+the whole encoder. Between searches that tune the same parameters of the same encoder all shared
+dimensions are carried over, else those of the loss alone: a head's learning rate or dropout says
+nothing of an encoder's.
 """
 
 from typing import Any, Final
@@ -46,5 +47,5 @@ def first_points(record: SearchRecord, spec: SearchSpec) -> tuple[dict[str, Any]
 
 def _shared(earlier: SearchSpec, spec: SearchSpec) -> list[str]:
     alike = (earlier.config.tune, earlier.config.encoder) == (spec.config.tune, spec.config.encoder)
-    names = [name for name in spec.space.names if name in earlier.space.names]
-    return names if alike else [name for name in names if name != "learning_rate"]
+    shared = [dim for dim in spec.space.dimensions if dim.name in earlier.space.names]
+    return [dim.name for dim in shared if alike or dim.role == "scientific"]

@@ -37,7 +37,8 @@ from trainable.paths import expand, is_folder
 CLUSTER_CONCURRENCY: Final = 8
 """Trials at once on a cluster whose size nobody told us."""
 _OPTION_SETTINGS: Final = (
-    *("loss", "tune", "dataset", "encoder", "epochs", "split_seed", "max_train_docs"),
+    *("loss", "tune", "dataset", "encoder", "epochs", "precision", "split_seed"),
+    "max_train_docs",
 )
 _HEAD_SETTINGS: Final[Mapping[str, Any]] = MappingProxyType({"learning_rate": HEAD_LEARNING_RATE})
 """What `tune=head` changes in any preset."""
@@ -55,6 +56,7 @@ class RunRequest:
     preset: str = AUTO
     trials: int | None = None
     epochs: int | None = None
+    precision: str | None = None
     grace_period: int | None = None
     reduction_factor: int | None = None
     time_budget: float | None = None

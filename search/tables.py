@@ -244,7 +244,9 @@ def _short(name: str) -> str:
 
 def _start_words(record: SearchRecord) -> str:
     """What trial 0 is."""
-    return "starting values" if unlike_paper(record.spec) else "paper's values"
+    if unlike_paper(record.spec):
+        return "starting values"
+    return "paper's loss values" if record.spec.config.tune == "head" else "paper's values"
 
 
 def _unlike(config: TrialConfig) -> str:

@@ -48,7 +48,7 @@ class Dimension:
     role: Role = "nuisance"
     """`scientific`: what the search is about; `nuisance`: tuned so that the comparison is fair."""
     paper: Value | None = None
-    """The value of Huang et al. 2021; None where the paper has none."""
+    """The value of Huang et al. 2021; where they have none, what trial 0 has, or None: nothing."""
     reason: str = ""
     """Why this range."""
 

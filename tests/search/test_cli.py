@@ -13,6 +13,7 @@ DATA = ("--encoder", "--split-seed", "--max-train-docs", "--set")
 GOLDEN = {
     "run": {
         *("--loss", "--tune", "--dataset", "--data", *DATA, "--preset", "--epochs", "--space"),
+        "--precision",
         *("--trials", "--grace-period", "--reduction-factor", "--time-budget", "--seed"),
         *("--cpus-per-trial", "--gpus-per-trial", "--max-concurrent", "--address"),
         *("--checkpoint-every", "--start-from"),
@@ -20,7 +21,7 @@ GOLDEN = {
     },
     "resume": {"name", "--trials", "--time-budget", "--address", "--tracking-uri", "--runs-dir"},
     "data": {"name", "--data", *DATA, "--json"},
-    "space": {"--loss", "--set", "--space"},
+    "space": {"--loss", "--tune", "--set", "--space"},
     "export": {"name", "-o", "--output", "--runs-dir"},
 }
 

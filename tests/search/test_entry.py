@@ -162,7 +162,7 @@ def test_a_head_search_and_a_full_one_that_starts_from_its_best_trials(room):
 
 
 def test_an_earlier_search_that_is_not_there(room):
-    refused = run(room, run_arguments(room, "late", "--start-from", "hed"))
+    refused = run(room, [*run_arguments(room, "late"), "--start-from", "x", "--runs-dir", "none"])
     assert refused.returncode == 2
-    assert refused.stderr == "error: unknown search 'hed': did you mean 'head'? Allowed: head\n"
-    assert not (room / "runs" / "late").exists()
+    assert refused.stderr == f"error: no search 'x': {room / 'none'} holds none; see --runs-dir\n"
+    assert not (room / "none").exists()

@@ -7,7 +7,7 @@ import pytest
 from search.first_points import first_points
 from search.results import load_search
 from search.study import SearchStudy
-from spaces import space_for
+from spaces import change_space, space_for
 from tests.search.test_spec import spec
 from tests.search_folder import write_search_folder
 from trainable.config import TrialConfig
@@ -21,7 +21,7 @@ def earlier(tmp_path):
 
 
 def like(record, **changes):
-    return spec(config=record.spec.config.replace(**changes), space=record.spec.space)
+    return spec(config=record.spec.config.replace(**changes), space=space_for("db", mu=0.9))
 
 
 def test_the_best_trials_of_a_search_of_the_same_kind(earlier):
@@ -40,6 +40,21 @@ def test_the_learning_rate_stays_behind_where_something_else_is_tuned(earlier):
         assert all(
             point.keys() == set(earlier.spec.space.names) - {"learning_rate"} for point in points
         )
+
+
+def test_only_the_loss_is_carried_over_to_another_kind_of_search(earlier):
+    wider = change_space(like(earlier).space, {"dropout": {"low": 0.0, "high": 0.3}})
+    trials = [
+        dataclasses.replace(trial, params={**trial.params, "dropout": 0.25})
+        for trial in earlier.trials
+    ]
+    same_kind = like(earlier).replace(space=wider)
+    searched = change_space(earlier.spec.space, {"dropout": [0.1, 0.25]})
+    spec_of = earlier.spec.replace(space=searched)
+    record = dataclasses.replace(earlier, spec=spec_of, trials=tuple(trials))
+    assert {point["dropout"] for point in first_points(record, same_kind)} == {0.25}
+    other = same_kind.replace(config=same_kind.config.replace(tune="head"))
+    assert all("dropout" not in point for point in first_points(record, other))
 
 
 def test_values_move_into_the_range_and_equal_points_count_once(earlier):

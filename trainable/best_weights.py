@@ -1,4 +1,4 @@
-"""The best weights of a trial: copied to memory when an epoch ends, written to disk behind it.
+"""The best weights of a trial: copied to memory once Tune has noted their epoch, written later.
 
 A file of BERT-base takes a second to write, an epoch of it on a good GPU 1.5 s, and only one file
 of a search is ever read (DESIGN D10). So an epoch pays for a copy in memory alone (0.08 s), and
@@ -16,7 +16,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from trainable.errors import one_line
+from trainable.device import is_out_of_memory
+from trainable.errors import first_line, one_line
 from trainable.weights import best_objective, keep_if_best
 
 WRITE_AFTER_S: Final = 5.0
@@ -40,8 +41,8 @@ class BestCopy:
 class BestWeights:
     """Host memory for the weights of one model, reused from epoch to epoch and trial to trial.
 
-    What cannot be written is logged, and lost: weights only save work (the winner's are trained
-    again).
+    What cannot be copied or written is logged, and lost: weights only save work (the winner's are
+    trained again).
     """
 
     def __init__(self, *, write_after_s: float = WRITE_AFTER_S) -> None:
@@ -65,7 +66,9 @@ class BestWeights:
         if waiting is not None and waiting.number != copy.number:
             self.flush()
         with self._lock:
-            self._fill(state)
+            if not self._fill(copy, state):
+                self._unwritten = None  # an earlier epoch's are overwritten in part
+                return
             self._unwritten = copy
         self._write_in(self._write_after_s)
 
@@ -104,9 +107,25 @@ class BestWeights:
                     state=self._buffers,
                 )
             except OSError as error:
-                _log.warning("cannot keep the weights of a trial: %s", one_line(error))
+                _log.warning(
+                    "cannot keep the weights of trial %d: %s", copy.number, one_line(error)
+                )
 
-    def _fill(self, state: Mapping[str, Tensor]) -> None:
+    def _fill(self, copy: BestCopy, state: Mapping[str, Tensor]) -> bool:
+        """Whether there was memory for it."""
+        try:
+            self._copy(state)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            self._buffers.clear()
+            _log.warning(
+                "no memory for the weights of trial %d: %s", copy.number, first_line(error)
+            )
+            return False
+        return True
+
+    def _copy(self, state: Mapping[str, Tensor]) -> None:
         for name in self._buffers.keys() - state.keys():
             del self._buffers[name]
         for name, tensor in state.items():

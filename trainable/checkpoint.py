@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
+from trainable.device import is_out_of_memory
 from trainable.errors import UserError
 
 if TYPE_CHECKING:  # the driver, which trains nothing, asks for paths alone
@@ -23,6 +24,11 @@ _MISFIT: Final = (RuntimeError, ValueError, KeyError, TypeError, AttributeError)
 def checkpoint_path(folder: Path, number: int) -> Path:
     """Where the checkpoint of trial `number` lies, if it has one."""
     return folder / f"trial-{number:05d}.pt"
+
+
+def unfinished_path(path: Path) -> Path:
+    """Where the checkpoint `path` is while it is written."""
+    return path.with_suffix(".tmp")
 
 
 def claim_checkpoint(folder: Path, number: int, resumes: Sequence[int]) -> Path | None:
@@ -55,7 +61,7 @@ def save_checkpoint(
         OSError: the folder cannot be written; an older checkpoint is still whole.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
+    unfinished = unfinished_path(path)
     content = {**session.state_dict(), **_identity(session), "metrics": [dict(m) for m in metrics]}
     try:
         torch.save(content, unfinished)
@@ -75,10 +81,12 @@ def load_checkpoint(session: "TrainingSession", path: Path) -> list[dict[str, fl
     Raises:
         UserError: the checkpoint is missing, damaged, or of another config or other data; after
             that the session is of no use.
+        RuntimeError, MemoryError: memory ran out (`is_out_of_memory`); the checkpoint may be good.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except _DAMAGE as error:
+        _reraise_out_of_memory(error)
         # its own text may advise to unpickle the file freely
         what = type(error).__name__
         raise UserError(f"checkpoint {path} is damaged ({what}): start the trial anew") from error
@@ -89,9 +97,15 @@ def load_checkpoint(session: "TrainingSession", path: Path) -> list[dict[str, fl
         metrics = state.pop("metrics")
         session.load_state_dict(state)
     except _MISFIT as error:
+        _reraise_out_of_memory(error)
         what = type(error).__name__
         raise UserError(f"checkpoint {path} does not fit ({what}): start the trial anew") from error
     return metrics
+
+
+def _reraise_out_of_memory(error: Exception) -> None:
+    if is_out_of_memory(error):
+        raise error
 
 
 def _identity(session: "TrainingSession") -> dict[str, Any]:

@@ -3,13 +3,15 @@
 import contextlib
 import ctypes
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from trainable.allocator import is_active
+
+_OUT_OF_MEMORY: Final = ("can't allocate memory", "CUDA error: out of memory")
 
 
 def pick_device() -> torch.device:
@@ -65,8 +67,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether `error` is a failed allocation, on a GPU or a CPU."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    # torch's CPU allocator raises a plain RuntimeError
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    # torch's CPU allocator raises a plain RuntimeError, that of pinned memory what CUDA says
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
 
 
 def return_free_memory() -> None:

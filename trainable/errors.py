@@ -35,6 +35,11 @@ def unknown_name(kind: str, name: object, allowed: Iterable[str]) -> UsageError:
     return UsageError(f"unknown {kind} '{name}': {hint}Allowed: {', '.join(names)}")
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of torch's many, or the kind of an error that has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def one_line(error: BaseException) -> str:
     """The message of `error` on one line, for a terminal."""
     return " ".join(str(error).split())

@@ -7,8 +7,9 @@ checkpoints (`tune.CheckpointConfig(checkpoint_at_end=False)`).
 
 import dataclasses
 import gc
+import logging
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import torch
 from ray.tune import Trainable
@@ -24,9 +25,11 @@ from trainable.config import BEST_OBJECTIVE, TrialConfig
 from trainable.device import is_out_of_memory, pick_device
 from trainable.divergence import DivergedError
 from trainable.encoded import EncodedDataset
-from trainable.errors import UserError, one_line
+from trainable.errors import UserError, first_line, one_line
 from trainable.loop import TrainingSession
 from trainable.model import PristineWeights
+
+_LOGGER: Final = logging.getLogger("trainable")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +57,36 @@ class _Job:
         )
 
 
+class _Notes(logging.Handler):
+    """What went wrong and cost no more than time, warnings of this package among it.
+
+    A worker's log reaches nobody; the note of a result does. Each text once in an actor.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._told: set[str] = set()
+        self._new: list[str] = []
+
+    def add(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._new.append(text)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called by logging, in any thread and under this handler's lock."""
+        self.add(f"warns: {' '.join(record.getMessage().split())}")
+
+    def take(self) -> str:
+        """What is new, for one result."""
+        self.acquire()
+        try:
+            taken, self._new = self._new, []
+        finally:
+            self.release()
+        return "; ".join(taken)
+
+
 class FineTuneTrial(Trainable):
     """Trains one `TrialConfig`.
 
@@ -71,7 +104,8 @@ class FineTuneTrial(Trainable):
         done          True after the last epoch, and with an end_status
         end_status    "" | "diverged" | "out_of_memory"
         end_reason    for people; "" without an end_status
-        note          for people: what went wrong and cost no more than time; mostly ""
+        note          for people: what went wrong and cost no more than time; mostly "". What an
+                      actor warns of after its last result is lost
 
     A step that ends the trial so has no `train/` and `val/` metrics, but always `epoch` (the one
     that failed) and `best/...`, which is never NaN.
@@ -88,6 +122,8 @@ class FineTuneTrial(Trainable):
         self._pristine = pristine
         self._session: TrainingSession | None = None
         self._best_weights = BestWeights()
+        self._notes = _Notes()
+        _LOGGER.addHandler(self._notes)
         self._start(_Job.of(config))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -115,7 +151,7 @@ class FineTuneTrial(Trainable):
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            reason = _first_line(error)
+            reason = first_line(error)
         else:
             self._metrics.append(metrics)
             self._checkpoint(self._session)
@@ -127,6 +163,7 @@ class FineTuneTrial(Trainable):
     def cleanup(self) -> None:
         """Called by Ray when the actor ends."""
         self._best_weights.flush()
+        _LOGGER.removeHandler(self._notes)
         self._session = None
         _free_memory()
 
@@ -138,7 +175,7 @@ class FineTuneTrial(Trainable):
         """Epochs that Tune knows of."""
         self._kept = 0
         """The last epoch whose weights were copied."""
-        self._note = self._last_note = self._start_error = ""
+        self._start_error = ""
         model = None if self._session is None else self._session.model
         self._session = None
         _free_memory()
@@ -153,7 +190,7 @@ class FineTuneTrial(Trainable):
             if not is_out_of_memory(error):
                 raise
             self._session = None
-            self._start_error = _first_line(error)
+            self._start_error = first_line(error)
 
     def _new_session(self, model: torch.nn.Module | None) -> TrainingSession:
         return TrainingSession(
@@ -174,16 +211,20 @@ class FineTuneTrial(Trainable):
             if path is not None:
                 self._metrics = load_checkpoint(session, path)
         except (UserError, OSError) as error:
-            self._note = f"trains from its first epoch: {one_line(error)}"
+            self._notes.add(f"trains from its first epoch: {one_line(error)}")
             self._session = self._new_session(session.model)
 
     def _epoch_done(self) -> dict[str, Any]:
         """The result of the next epoch that Tune does not know of."""
-        metrics, note = self._metrics[self._told], self._note
+        metrics = self._metrics[self._told]
         self._told += 1
-        self._note = ""
-        done = self._told >= self._job.config.epochs
-        return {**metrics, "done": done, "end_status": "", "end_reason": "", "note": note}
+        return {
+            **metrics,
+            "done": self._told >= self._job.config.epochs,
+            "end_status": "",
+            "end_reason": "",
+            "note": self._notes.take(),
+        }
 
     def _keep_weights(self) -> None:
         """Copy the weights of the last epoch if they are the best.
@@ -220,9 +261,7 @@ class FineTuneTrial(Trainable):
                 session, checkpoint_path(job.checkpoints_dir, job.number), self._metrics
             )
         except OSError as error:
-            note = f"goes on without new checkpoints: {one_line(error)}"
-            self._note = "" if note == self._last_note else note
-            self._last_note = note
+            self._notes.add(f"goes on without new checkpoints: {one_line(error)}")
 
     def _ended(self, status: str, reason: str) -> dict[str, Any]:
         if self._session is None:
@@ -237,7 +276,7 @@ class FineTuneTrial(Trainable):
             "done": True,
             "end_status": status,
             "end_reason": reason,
-            "note": self._note,
+            "note": self._notes.take(),
         }
 
 
@@ -245,7 +284,3 @@ def _free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

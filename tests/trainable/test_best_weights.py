@@ -92,7 +92,7 @@ def test_the_next_trial_does_not_overwrite_what_is_not_written(best, tmp_path, b
 def test_an_epoch_worse_than_what_is_on_disk_is_not_even_copied(best, tmp_path, monkeypatch):
     best.take(copy_of(tmp_path, 1, 0.5), state(1.0))
     best.flush()
-    monkeypatch.setattr(best, "_fill", lambda _state: pytest.fail("copied"))
+    monkeypatch.setattr(best, "_fill", lambda *_: pytest.fail("copied"))
     best.take(copy_of(tmp_path, 2, 0.4), state(2.0))
     best.flush()
     assert files(tmp_path) == ["trial-00001.safetensors"]
@@ -115,11 +115,40 @@ def test_a_full_disk_costs_the_weights_not_the_trial(best, tmp_path, monkeypatch
     monkeypatch.setattr(best_weights, "keep_if_best", full)
     best.take(copy_of(tmp_path), state(1.0))
     best.flush()
-    assert "cannot keep the weights of a trial" in caplog.text
+    assert "cannot keep the weights of trial 0: [Errno 28] No space left" in caplog.text
     monkeypatch.undo()
     best.take(copy_of(tmp_path, 1), state(2.0))
     best.flush()
     assert files(tmp_path) == ["trial-00001.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("CUDA error: out of memory\nMore"), MemoryError("none left")]
+)
+def test_no_memory_costs_the_weights_not_the_trial(best, tmp_path, monkeypatch, caplog, error):
+    best.take(copy_of(tmp_path, 1, 0.5), state(1.0))
+    best.take(copy_of(tmp_path, 2, 0.6), state(2.0))  # the first trial's are written
+
+    def fail(*_args, **_kwargs):
+        raise error
+
+    monkeypatch.setattr("trainable.best_weights.torch.empty", fail)
+    best.take(copy_of(tmp_path, 2, 0.7, epoch=2), {**state(3.0), "new": torch.ones(1)})
+    best.flush()
+    assert files(tmp_path) == ["trial-00001.safetensors"]  # never half of one epoch's
+    assert best._buffers == {}
+    first = str(error).splitlines()[0]
+    assert caplog.messages == [f"no memory for the weights of trial 2: {first}"]
+    monkeypatch.undo()
+    best.take(copy_of(tmp_path, 2, 0.8, epoch=3), state(4.0))
+    best.flush()
+    assert value_in(tmp_path, 2) == [4.0]
+
+
+def test_any_other_error_of_a_copy_is_not_hidden(best, tmp_path):
+    best.take(copy_of(tmp_path), state(1.0))
+    with pytest.raises(RuntimeError, match="meta"):
+        best.take(copy_of(tmp_path), {"w": torch.empty((2, 3), device="meta")})
 
 
 def test_no_thread_stays(best, tmp_path):

@@ -95,6 +95,20 @@ def test_damaged(session_of, saved, damage):
         load_checkpoint(session_of(), saved)
 
 
+@pytest.mark.parametrize("where", ["torch.load", "Session.load_state_dict"])
+def test_out_of_memory_is_no_damage(session_of, saved, monkeypatch, where):
+    def fail(*_args, **_kwargs):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
+
+    session = session_of()
+    if where == "torch.load":
+        monkeypatch.setattr(torch, "load", fail)
+    else:
+        monkeypatch.setattr(session, "load_state_dict", fail)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        load_checkpoint(session, saved)
+
+
 @pytest.mark.parametrize("content", [[], {"epoch": 1}, 5])
 def test_foreign(session_of, tmp_path, content):
     torch.save(content, tmp_path / "c.pt")

@@ -1,5 +1,6 @@
 """The Ray side of a trial: steps, reuse, honest ends, weights; once under a real Tuner."""
 
+import logging
 import math
 from pathlib import Path
 
@@ -280,6 +281,75 @@ def test_a_full_disk_is_told_once_and_trains_on(trial_of, ray_config, tmp_path, 
     ]
 
 
+def test_what_a_worker_warns_of_reaches_the_driver_once(trial_of, ray_config):
+    """In the note of the next result: the log of a Ray worker is shown to nobody."""
+    warn = logging.getLogger("trainable.forward").warning
+    trial = trial_of(epochs=4)
+    warn("documents are padded, which is slower: %s", "no flash\nattention")
+    warn("something else")
+    logging.getLogger("trainable").info("not worth a note")
+    logging.getLogger("somebody.else").warning("not ours")
+    told = "warns: documents are padded, which is slower: no flash attention; warns: something else"
+    assert trial.train()["note"] == told
+    assert trial.train()["note"] == ""
+    trial.reset(ray_config(epochs=4))
+    warn("something else")  # once in an actor
+    assert trial.train()["note"] == ""
+    warn("at the very end")
+    poison(trial)
+    assert trial.train()["note"] == "warns: at the very end"
+
+
+def test_an_actor_that_has_ended_listens_no_more(trial_of):
+    before = list(logging.getLogger("trainable").handlers)
+    trial = trial_of()
+    assert len(logging.getLogger("trainable").handlers) == len(before) + 1
+    trial.stop()
+    assert logging.getLogger("trainable").handlers == before
+
+
+def test_weights_that_cannot_be_written_are_told(trial_of, ray_config, tmp_path):
+    (tmp_path / "weights").touch()  # no folder
+    trial = trial_of(weights_dir=str(tmp_path / "weights"), epochs=1)
+    assert trial.train()["note"] == ""
+    trial.trial_over()
+    trial._best_weights.flush()
+    trial.reset(ray_config())
+    assert trial.train()["note"].startswith("warns: cannot keep the weights of trial 0: ")
+
+
+def test_no_memory_for_the_weights_costs_the_weights(trial_of, ray_config, tmp_path, monkeypatch):
+    def fail(*_args, **_kwargs):
+        raise RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be ...")
+
+    trial = trial_of(weights_dir=str(tmp_path / "weights"), epochs=3)
+    monkeypatch.setattr(trial._best_weights, "_copy", fail)
+    results = [trial.train() for _ in range(3)]
+    assert [numbers(result) for result in results] == straight(ray_config, epochs=3)
+    notes = [result["note"] for result in results]
+    assert notes == [
+        "",
+        "warns: no memory for the weights of trial 0: CUDA error: out of memory",
+        "",
+    ]
+    trial.trial_over()
+    trial.stop()
+    assert list((tmp_path / "weights").glob("trial-*")) == []
+
+
+def test_memory_that_runs_out_while_a_checkpoint_is_read(trial_of, tmp_path, monkeypatch):
+    """The checkpoint is not damaged: the trial's end says what went wrong."""
+    interrupted(trial_of, tmp_path)
+
+    def fail(*_args, **_kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("trainable.checkpoint.torch.load", fail)
+    trial = trial_of(number=2, epochs=4, **saving(tmp_path, resumes=(1,)))
+    result = ended(trial.train(), "out_of_memory")
+    assert (result["end_reason"], result["note"]) == ("CUDA out of memory.", "")
+
+
 def ended(result, status):
     assert result["done"] is True
     assert result["end_status"] == status
@@ -288,24 +358,22 @@ def ended(result, status):
     return result
 
 
-def poison(trial, monkeypatch):
-    monkeypatch.setattr(
-        trial._session._step, "_loss", lambda logits, _targets: logits.sum() * math.nan
-    )
+def poison(trial):
+    trial._session._step._loss = lambda logits, _targets: logits.sum() * math.nan
 
 
-def test_divergence_at_once(trial_of, monkeypatch):
+def test_divergence_at_once(trial_of):
     trial = trial_of()
-    poison(trial, monkeypatch)
+    poison(trial)
     result = ended(trial.train(), "diverged")
     assert result["end_reason"] == "the loss is not finite at step 0"
     assert (result["epoch"], result[BEST_OBJECTIVE], result["best/epoch"]) == (1, 0.0, 0)
 
 
-def test_divergence_later_keeps_the_best_so_far(trial_of, monkeypatch):
+def test_divergence_later_keeps_the_best_so_far(trial_of):
     trial = trial_of()
     before = trial.train()
-    poison(trial, monkeypatch)
+    poison(trial)
     result = ended(trial.train(), "diverged")
     assert result["end_reason"] == "the loss is not finite at step 2"
     assert (result["epoch"], result["best/epoch"]) == (2, 1)

@@ -16,7 +16,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from safetensors.torch import save_file
 from transformers import AutoTokenizer, PreTrainedModel
 
 from trainable import head_model
@@ -26,6 +25,7 @@ from trainable.head import with_encoder
 from trainable.model import PristineWeights
 from trainable.model_card import model_card
 from trainable.retrain import Retrained
+from trainable.weights import save_tensors
 
 
 def check_new_folder(out: Path) -> None:
@@ -81,9 +81,7 @@ def _write(result: Retrained, folder: Path, name: str) -> None:
         }
         shutil.copyfile(code, folder / code.name)
     config.save_pretrained(folder)
-    state = model.state_dict()
-    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    save_tensors(model.state_dict(), folder / "model.safetensors", {"format": "pt"})
     tokenizer = AutoTokenizer.from_pretrained(
         resolve_encoder(settings.encoder), local_files_only=True
     )

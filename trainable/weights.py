@@ -71,7 +71,7 @@ def keep_if_best(
         "threshold": repr(float(threshold)),
     }
     try:
-        _save(state, unfinished, metadata)
+        save_tensors(state, unfinished, metadata)
         with _locked(weights_dir):
             if objective < best_objective(weights_dir):  # somebody has written a better one
                 return None
@@ -129,7 +129,12 @@ def drop_stale(
                 path.unlink(missing_ok=True)
 
 
-def _save(state: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+def save_tensors(state: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """Write a state dict, on any device, as a safetensors file.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     try:
         save_file(tensors, path, metadata=metadata)

@@ -23,7 +23,9 @@ Dropout = Callable[[Tensor, float], Tensor]
 """`(x, p)`: inverted dropout."""
 
 VarlenOp = Callable[..., tuple[Tensor, ...]]
-"""Of the signature of `aten::_flash_attention_forward`."""
+"""Of the signature of `FLASH_ATTENTION`."""
+
+FLASH_ATTENTION: Final[VarlenOp] = torch.ops.aten._flash_attention_forward
 
 _FLASH_MULTIPLE: Final = 8
 _FLASH_MAX: Final = 192
@@ -107,17 +109,21 @@ class VarlenAttention:
         max_length: at least the longest document. A constant: the kernel's surplus blocks end at
             once, and nothing waits for the device. A word piece beyond it would stay unwritten.
         num_heads: h.
-        op: `torch.ops.aten._flash_attention_forward`, or another of its signature.
+        op: what computes it.
     """
 
     def __init__(
-        self, cu_seqlens: Tensor, max_length: int, num_heads: int, op: VarlenOp | None = None
+        self,
+        cu_seqlens: Tensor,
+        max_length: int,
+        num_heads: int,
+        op: VarlenOp = FLASH_ATTENTION,
     ) -> None:
         self._cu_seqlens, self._max_length, self._num_heads = cu_seqlens, max_length, num_heads
         self._each_first = torch.arange(
             len(cu_seqlens), dtype=torch.int32, device=cu_seqlens.device
         )
-        self._op: VarlenOp = torch.ops.aten._flash_attention_forward if op is None else op
+        self._op = op
 
     def tokens(self, qkv_TX: Tensor, p: float) -> Tensor:
         """See `Attention`."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import BertForSequenceClassification
 
 from trainable.attention import (
+    FLASH_ATTENTION,
     GroupedAttention,
     VarlenAttention,
     VarlenOp,
@@ -57,11 +58,11 @@ class Forward:
     @classmethod
     def of(cls, model: BertForSequenceClassification, *, precision: str, pad_id: int) -> Self:
         """The fastest layout that device and precision allow; says so where it is the padded."""
-        flash = None
+        flash: VarlenOp | None = None
         if model.device.type == "cuda":
             problem = flash_problem(model.config, precision, model.device)
             if problem is None:
-                flash = torch.ops.aten._flash_attention_forward
+                flash = FLASH_ATTENTION
             else:
                 warn_once(f"documents are padded, which is slower: {problem}")
         packed = flash is not None or model.device.type == "cpu"
@@ -127,6 +128,7 @@ class Forward:
             docs_B: int64 on the device.
             num_tokens: see `ResidentSplit.batch`.
         """
+        assert self.flash is not None
         batch = self._on_device(split).batch(docs_B, num_tokens)
         heads = self.model.config.num_attention_heads
         attention = VarlenAttention(batch.cu_seqlens, batch.max_length, heads, self.flash)

@@ -9,8 +9,9 @@ each. Everything else is gathered from the split on the device.
 Shapes: B documents of a batch, L labels.
 """
 
+import contextlib
 from collections import Counter
-from typing import Final
+from typing import ClassVar, Final
 
 import torch
 from torch import Tensor
@@ -18,8 +19,9 @@ from torch import Tensor
 from trainable.attention import warn_once
 from trainable.batching import Indices
 from trainable.config import TrialConfig
-from trainable.device import upload
+from trainable.device import is_out_of_memory, upload
 from trainable.encoded import EncodedSplit
+from trainable.errors import first_line
 from trainable.forward import MAX_TOKENS, Forward
 from trainable.head import AnyForward
 from trainable.losses import LossFunction
@@ -92,7 +94,15 @@ class GraphedStep(StaticStep):
     Graphs share one pool of memory: they never run at the same time, and nothing that one leaves
     in it is read after the next. They live as long as the trial: dropout, weight decay and the
     loss are part of them, and capturing one takes a few eager steps' time (estimated).
+
+    A failed capture is undone and the trial goes on eagerly. Read from torch's source, not yet seen
+    on a GPU: that `_undo_capture` is all it takes. If it is not, the next dropout raises, the trial
+    fails, and `--precision fp32` is the way round. What torch has no call to undo (its allocator of
+    pinned memory counts the capture as under way) matters to later captures, so there are none.
     """
+
+    refused: ClassVar[bool] = False
+    """Of the process: a capture has failed, and not for want of memory; no trial tries again."""
 
     def __init__(
         self,
@@ -135,15 +145,38 @@ class GraphedStep(StaticStep):
         recording = torch.cuda.graph(
             graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
         )
+        current = torch.cuda.current_stream()
         try:
             with recording:
                 self.run(split, num_tokens)
-        except RuntimeError as error:  # out of memory among them
+        except RuntimeError as error:
+            first = error.__context__ or error  # the end of an invalid capture raises another
             self._gave_up = True
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            warn_once(f"steps run without CUDA graphs, which is slower: {reason}")
+            if not is_out_of_memory(first):
+                GraphedStep.refused = True
+            self._graphs.clear()
+            _undo_capture(current, self._pool)
+            warn_once(f"steps run without CUDA graphs, which is slower: {first_line(first)}")
         else:
             self._graphs[num_tokens] = graph
+
+
+def _undo_capture(current: torch.cuda.Stream, pool: tuple[int, int]) -> None:
+    """Leave a capture that failed, whose end torch may have broken off half-way.
+
+    Args:
+        current: the stream before it.
+        pool: of the memory.
+    """
+    torch.cuda.set_stream(current)
+    index = current.device_index
+    with contextlib.suppress(RuntimeError):  # it came to its end
+        torch._C._cuda_endAllocateToPool(index, pool)
+    # the state of the generator may wait for a replay: a new one goes on with its numbers
+    generator = torch.cuda.default_generators[index]
+    fresh = torch.Generator(device=generator.device)
+    fresh.set_state(generator.get_state())
+    generator.graphsafe_set_state(fresh.graphsafe_get_state())
 
 
 def build_step(
@@ -153,6 +186,7 @@ def build_step(
     config: TrialConfig,
 ) -> OptimizerStep:
     """The fastest step for a forward pass: graphs where flash attention runs, else eager."""
-    if isinstance(forward, Forward) and forward.flash is not None and forward.device.type == "cuda":
+    graphs = forward.device.type == "cuda" and not GraphedStep.refused
+    if graphs and isinstance(forward, Forward) and forward.flash is not None:
         return GraphedStep(forward, optimizer, loss, config)
     return OptimizerStep(forward, optimizer, loss, config)

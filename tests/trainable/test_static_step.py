@@ -180,10 +180,13 @@ def test_on_a_cpu_steps_are_ordinary(build):
     assert type(step) is OptimizerStep
 
 
+REFUSED = RuntimeError("CUDA error: operation not permitted\nCUDA kernel errors ...")
+
+
 class StandIn:
     """What `GraphedStep` uses of torch.cuda: a capture notes a step, a replay takes it."""
 
-    def __init__(self, monkeypatch, *, fail=False):
+    def __init__(self, monkeypatch, *, fail=None):
         self.log, self.capturing, self.fail = [], None, fail
         real, stand_in = StaticStep.run, self
 
@@ -193,7 +196,7 @@ class StandIn:
                 real(step, split, num_tokens)
                 return
             if stand_in.fail:
-                raise RuntimeError("CUDA error: operation not permitted\nCUDA kernel errors ...")
+                raise stand_in.fail
             stand_in.log.append(("capture", num_tokens))
             stand_in.capturing.call = step, split, num_tokens
 
@@ -211,6 +214,8 @@ class StandIn:
                 yield
             finally:
                 stand_in.capturing = None
+                if stand_in.fail is REFUSED:  # the end of an invalid capture fails too
+                    raise RuntimeError("CUDA error: operation failed due to a previous error")
 
         class Stream:
             def __init__(self, *_):
@@ -272,8 +277,17 @@ def test_graphs_are_not_used_with_another_split_or_optimiser_state(build, monkey
     assert stand_in.names() == ["run"]
 
 
-def test_without_graphs_it_goes_on_and_says_so_once(build, monkeypatch, two_sizes, caplog):
-    stand_in = StandIn(monkeypatch, fail=True)
+@pytest.fixture
+def undone(monkeypatch):
+    """What was undone of failed captures, in a process that has seen none."""
+    monkeypatch.setattr(GraphedStep, "refused", False)
+    calls = []
+    monkeypatch.setattr(module, "_undo_capture", lambda *args: calls.append(args))
+    return calls
+
+
+def test_without_graphs_it_goes_on_and_says_so_once(build, monkeypatch, two_sizes, undone, caplog):
+    stand_in = StandIn(monkeypatch, fail=REFUSED)
     warn_once.cache_clear()
     step, _ = build(GraphedStep, flash=reference_flash)
     with caplog.at_level(logging.WARNING):
@@ -283,6 +297,18 @@ def test_without_graphs_it_goes_on_and_says_so_once(build, monkeypatch, two_size
     assert [record.message for record in caplog.records] == [
         "steps run without CUDA graphs, which is slower: CUDA error: operation not permitted"
     ]
+    assert undone == [(torch.cuda.current_stream(), "pool")]
+    assert GraphedStep.refused
+
+
+def test_a_capture_that_memory_ran_out_in_is_no_reason_to_stay_without(
+    build, monkeypatch, two_sizes, undone
+):
+    StandIn(monkeypatch, fail=torch.OutOfMemoryError("CUDA out of memory."))
+    step, _ = build(GraphedStep, flash=reference_flash)
+    for _ in range(4):
+        step(DATA.train, two_sizes[0], 1e-3)
+    assert (step._gave_up, GraphedStep.refused, len(undone)) == (True, False, 1)
 
 
 @pytest.mark.gpu
@@ -324,6 +350,33 @@ def test_dropout_differs_between_replays_and_repeats_with_the_seed(build, two_si
     assert len(set(first)) == 8
     assert first == again
     assert first != other
+
+
+@pytest.mark.gpu
+def test_a_loss_that_no_graph_can_hold_costs_the_graphs_alone(build, two_sizes, monkeypatch):
+    """Not seen by a GPU yet: dropout, streams and memory are as before its capture failed."""
+    monkeypatch.setattr(GraphedStep, "refused", False)
+    changes = {"dropout": 0.3, "attention_dropout": 0.3, "device": CUDA, "precision": "bf16"}
+    step, _ = build(GraphedStep, flash=FLASH, **changes)
+    stream, real = torch.cuda.current_stream(), step._loss
+
+    def reading(logits, targets):
+        loss = real(logits, targets)
+        loss.item()
+        return loss
+
+    step._loss = reading
+    losses = [step(DATA.train, two_sizes[0], 0.0)[0].item() for _ in range(6)]
+    assert (step._gave_up, GraphedStep.refused) == (True, True)
+    assert len(set(losses)) == 6  # dropout goes on, with other numbers each step
+    assert torch.cuda.current_stream() == stream
+    torch.cuda.empty_cache()
+    after, _ = build(build_step, flash=FLASH, **changes)
+    assert type(after) is OptimizerStep
+    torch.manual_seed(0)
+    first = after(DATA.train, two_sizes[0], 0.0)[0].item()
+    torch.manual_seed(0)
+    assert after(DATA.train, two_sizes[0], 0.0)[0].item() == first
 
 
 @pytest.mark.gpu

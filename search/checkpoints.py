@@ -21,16 +21,18 @@ def has_checkpoint(folder: Path, number: int) -> bool:
 
 
 def drop_checkpoint(folder: Path, number: int) -> None:
-    """Delete the checkpoint of a trial that is over, if it has one.
+    """Delete the checkpoint of a trial that is over, and what a killed worker left of another.
 
     Args:
         folder: Of the search.
         number: Of the trial.
     """
-    from trainable.checkpoint import checkpoint_path
+    from trainable.checkpoint import checkpoint_path, unfinished_path
 
-    with contextlib.suppress(OSError):
-        checkpoint_path(folder / CHECKPOINTS_FOLDER, number).unlink(missing_ok=True)
+    path = checkpoint_path(folder / CHECKPOINTS_FOLDER, number)
+    for file in (path, unfinished_path(path)):
+        with contextlib.suppress(OSError):
+            file.unlink(missing_ok=True)
 
 
 def drop_stale_checkpoints(folder: Path, wanted: Collection[int]) -> None:

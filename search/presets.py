@@ -33,8 +33,6 @@ class Preset:
     grace_period: int
     """Epochs before ASHA may stop a trial."""
     reduction_factor: int
-    checkpoint_every: int = 0
-    """Epochs between two checkpoints of a trial; 0: none. On a CPU one takes 0.3 % of an epoch."""
     gpus_per_trial: float = 0.0
     time_budget_s: float | None = None
 
@@ -60,7 +58,6 @@ PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
             trials=12,
             grace_period=2,
             reduction_factor=2,
-            checkpoint_every=1,
         ),
         "smoke": Preset(
             settings={

@@ -17,6 +17,8 @@ def make(folder, *numbers):
 def test_of_a_trial_that_is_over(tmp_path):
     drop_checkpoint(tmp_path, 1)  # none, nor a folder for them
     make(tmp_path, 1, 2)
+    for number in (1, 7):  # their workers were killed while they wrote
+        (tmp_path / "checkpoints" / f"trial-0000{number}.tmp").write_bytes(b"half")
     drop_checkpoint(tmp_path, 1)
     drop_checkpoint(tmp_path, 7)
     assert there(tmp_path) == ["trial-00002.pt"]

@@ -16,12 +16,14 @@ from search.published import unlike_paper
 from search.spec import SPEC_NAME, SearchSpec
 from search.tracking import check_tracking
 from trainable.datasets import DATASETS
-from trainable.encoders import check_max_length, resolve_encoder
+from trainable.encoders import WEIGHT_SUFFIXES, check_max_length, resolve_encoder
 from trainable.errors import UsageError, unknown_name
 
-_WEIGHTS: Final = (".safetensors", ".bin")
 _OWN_FILES_BYTES: Final = 200 * 2**20
 """Study, journal, plots and MLflow store of one search, generously."""
+_CHECKPOINT_WEIGHTS: Final = 6
+"""What the checkpoints of a running trial take, in its weights: weights and two moments, and as
+much again while a new file takes the place of the old."""
 
 
 def check_spec(spec: SearchSpec, hardware: Hardware) -> list[str]:
@@ -106,13 +108,19 @@ def check_folder(runs_dir: Path) -> None:
 def check_disk(spec: SearchSpec) -> None:
     """The encoder is at hand, and there is room for the weights that a search keeps.
 
-    Beside the best trials' weights each running trial may write its own, then drops the worse.
+    Beside the best trials' weights each running trial may write its own, then drops the worse; and
+    its checkpoints, if there are any. A head's are next to nothing.
     """
     place = _existing(Path(spec.runs_dir))
     encoder = resolve_encoder(spec.config.encoder)
     check_max_length(encoder, spec.longest.max_length)
-    weights = max(path.stat().st_size for path in encoder.iterdir() if path.suffix in _WEIGHTS)
-    needed = weights * (spec.max_concurrent + 2) + _OWN_FILES_BYTES
+    weights = max(
+        path.stat().st_size for path in encoder.iterdir() if path.suffix in WEIGHT_SUFFIXES
+    )
+    copies = spec.max_concurrent + 2
+    if spec.checkpoint_every and spec.config.tune == "all":
+        copies += _CHECKPOINT_WEIGHTS * spec.max_concurrent
+    needed = weights * copies + _OWN_FILES_BYTES
     free = shutil.disk_usage(place).free
     if free < needed:
         raise UsageError(
@@ -147,6 +155,17 @@ def warnings_of(spec: SearchSpec) -> list[str]:
     if not spec.space.names:
         found.append("nothing is searched: every trial has the same settings")
     return found
+
+
+def points_left_out(spec: SearchSpec) -> list[str]:
+    """A warning if there are more first points than trials; they are known once the data are."""
+    tried = min(len(spec.points), spec.trials - 1)  # trial 0 has the paper's values
+    if tried == len(spec.points):
+        return []
+    return [
+        f"--start-from gives {len(spec.points)} first points, of which {spec.trials} trials try "
+        f"{tried}; --trials {len(spec.points) + 1} tries all"
+    ]
 
 
 def find_search(name: str, runs_dir: Path) -> Path:

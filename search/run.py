@@ -86,6 +86,8 @@ def run_search(request: RunRequest, terminal: Terminal) -> int:
     spec = resolve(request, hardware, mu=data.mu)
     if earlier is not None:
         spec = spec.replace(points=first_points(earlier, spec))
+        for warning in preflight.points_left_out(spec):
+            terminal.warn(warning)
     if "mu" in LOSS_HYPERPARAMETERS[spec.config.loss]:
         origin = "estimated from" if spec.config.mu == data.mu else "fixed; estimate from"
         terminal.say(f"mu {spec.config.mu:.3f} ({origin} the training labels: {data.mu:.3f})")

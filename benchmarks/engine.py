@@ -36,30 +36,24 @@ class EngineLoop:
         docs = len(self.session.data.train)
         return docs, docs / metrics["time/train_docs_per_s"]
 
-    def forward(self) -> tuple[int, float]:
-        """Documents and seconds of the validation split's forward passes."""
-        docs, started = 0, time.perf_counter()
-        for probs_BL, _ in self.session.probabilities("val"):
-            docs += len(probs_BL)
-        return docs, time.perf_counter() - started
+    def validate(self) -> tuple[int, float]:
+        """Documents and seconds of an evaluation of the validation split: loss and all metrics."""
+        wait_for(self.session.device)
+        started = time.perf_counter()
+        self.session.evaluate("val")  # its metrics are numbers: nothing is left to wait for
+        return len(self.session.data.val), time.perf_counter() - started
 
-    def metrics(self, num_docs: int, num_labels: int, chunk: int) -> float:
+    def metrics(self, num_docs: int, num_labels: int) -> float:
         """Seconds from probabilities to all metrics of so many random documents and labels."""
         rng = torch.Generator().manual_seed(0)
         device = self.session.device
-        batches = [
-            (
-                torch.rand(rows, num_labels, generator=rng).pow(8).to(device),
-                (torch.rand(rows, num_labels, generator=rng) < 0.01).to(device),
-            )
-            for rows in np.diff([*range(0, num_docs, chunk), num_docs]).tolist()
-        ]
+        probs_NL = torch.rand(num_docs, num_labels, generator=rng).pow(8).to(device)
+        targets_NL = (torch.rand(num_docs, num_labels, generator=rng) < 0.01).to(device)
         groups = np.resize(np.array(["head", "medium", "tail"]), num_labels).tolist()
         wait_for(device)
         started = time.perf_counter()
         counts = ThresholdCounts(num_labels, device=device)
-        for probs_BL, targets_BL in batches:
-            counts.update(probs_BL, targets_BL)
+        counts.update(probs_NL, targets_NL)
         final = counts.counts()
         split_metrics("val", final, best_threshold(final), tuple(groups))
         return time.perf_counter() - started

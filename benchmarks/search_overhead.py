@@ -29,6 +29,7 @@ from benchmarks.report import (
 from search.journal import JOURNAL_FILE, read_journal
 from search.spec import SPEC_NAME, SearchSpec
 from trainable.datasets.records import SplitName
+from trainable.device import pick_device
 from trainable.errors import UsageError, UserError
 
 _GOAL: Final = 1.10
@@ -134,20 +135,30 @@ def _write_documents(folder: Path, encoder: str, chosen: argparse.Namespace) -> 
     return str(path)
 
 
-def _search(
+def search_arguments(
     folder: Path, encoder: str, data: str, chosen: argparse.Namespace
-) -> tuple[float, float]:
-    """Run the command; when it was started and when it had ended, in unix seconds."""
+) -> list[str]:
+    """Of `python -m search`: the whole encoder is trained, on a GPU where there is one."""
+    preset = "paper" if pick_device().type == "cuda" else "cpu-full"
     settings = {
         "max_length": chosen.max_length,
         "max_val_docs": _VAL_DOCS,
         "max_test_docs": _VAL_DOCS,
     }
-    command = [sys.executable, "-m", "search", "run", "--loss", "db", "--preset", "cpu-full"]
-    command += ["--data", str(Path(data).absolute()), "--encoder", encoder, "--name", _NAME]
-    command += ["--trials", str(chosen.trials), "--epochs", str(chosen.epochs)]
-    command += ["--max-train-docs", str(chosen.docs), "--runs-dir", str(folder / "runs")]
-    command += [part for pair in settings.items() for part in ("--set", f"{pair[0]}={pair[1]}")]
+    return [
+        *("run", "--loss", "db", "--preset", preset, "--tune", "all"),
+        *("--data", str(Path(data).absolute()), "--encoder", encoder, "--name", _NAME),
+        *("--trials", str(chosen.trials), "--epochs", str(chosen.epochs)),
+        *("--max-train-docs", str(chosen.docs), "--runs-dir", str(folder / "runs")),
+        *(part for name, value in settings.items() for part in ("--set", f"{name}={value}")),
+    ]
+
+
+def _search(
+    folder: Path, encoder: str, data: str, chosen: argparse.Namespace
+) -> tuple[float, float]:
+    """Run the command; when it was started and when it had ended, in unix seconds."""
+    command = [sys.executable, "-m", "search", *search_arguments(folder, encoder, data, chosen)]
     began = time.time()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:

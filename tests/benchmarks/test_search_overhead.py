@@ -1,10 +1,16 @@
 """The parts of a search's time, from a journal made by hand; and a real search."""
 
+import argparse
+import dataclasses
 import json
 
 import pytest
+import torch
 
-from benchmarks.search_overhead import main, parts_of
+from benchmarks.search_overhead import main, parts_of, search_arguments
+from search.cli import build_parser
+from search.hardware import Hardware
+from search.request import RunRequest, resolve
 
 
 def event(kind, time, **fields):
@@ -52,6 +58,25 @@ def test_parts_by_hand():
         for name in parts
         if name in {"before_s", "ray_and_first_imports_s", "trials_s", "final_test_s", "closing_s"}
     )
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "preset"), [("cuda", 1, "paper"), ("cpu", 0, "cpu-full")]
+)
+def test_a_gpu_trains_the_encoder_where_there_is_one(
+    device, gpus, preset, encoder, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("benchmarks.search_overhead.pick_device", lambda: torch.device(device))
+    chosen = argparse.Namespace(trials=3, epochs=2, docs=50, max_length=32)
+    options = build_parser().parse_args(search_arguments(tmp_path, encoder, "some.jsonl", chosen))
+    names = {field.name for field in dataclasses.fields(RunRequest)}
+    said = {name: value for name, value in vars(options).items() if name in names}
+    request = RunRequest(**{**said, "settings": tuple(options.settings)})
+    spec = resolve(request, Hardware(cpus=16, memory_gib=100.0, gpus=gpus), mu=0.5)
+    assert (spec.preset, spec.gpus_per_trial, spec.trials) == (preset, gpus, 3)
+    assert (spec.config.tune, spec.config.encoder) == ("all", encoder)
+    assert (spec.config.max_length, spec.config.epochs, spec.config.max_train_docs) == (32, 2, 50)
+    assert spec.max_concurrent == (1 if gpus else 3)
 
 
 @pytest.mark.ray

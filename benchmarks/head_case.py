@@ -65,13 +65,14 @@ class HeadCase:
         """The training part of an epoch, then validation.
 
         Args:
-            most_seconds: An epoch that would take longer is scaled from as many steps as fit.
+            most_seconds: An epoch that would take longer is scaled from the steps of half of it.
         """
         steps = self._num_steps
         few = min(steps, _WARM_STEPS)
         step_s = self._steps(few) / few
-        timed = max(few, min(steps, int(most_seconds / step_s)))
-        epoch_s = self._steps(timed) * steps / timed
+        whole = steps * step_s <= most_seconds
+        timed = steps if whole else min(steps, max(few, int(most_seconds / 2 / step_s)))
+        step_s = self._steps(timed) / timed
         started = time.perf_counter()
         self.session.evaluate("val")
         validation_s = time.perf_counter() - started
@@ -81,7 +82,8 @@ class HeadCase:
             "steps": steps,
             "timed_steps": timed,
             "scaled": timed < steps,
-            "epoch_s": epoch_s,
+            "step_s": step_s,
+            "epoch_s": step_s * steps,
             "validation_s": validation_s,
             "peak_bytes": peak,
             "data_bytes": self._data_bytes,

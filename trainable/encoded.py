@@ -42,6 +42,19 @@ class EncodedSplit:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
+    def take(self, docs_B: npt.NDArray[np.int64]) -> Self:
+        """The split of the documents `docs_B` alone, in that order."""
+        token_ids, token_offsets = _gather(self.token_ids, self.token_offsets, docs_B)
+        label_ids, label_offsets = _gather(self.label_ids, self.label_offsets, docs_B)
+        return dataclasses.replace(
+            self,
+            token_ids=token_ids,
+            token_offsets=token_offsets,
+            label_ids=label_ids,
+            label_offsets=label_offsets,
+            features=None if self.features is None else self.features[docs_B],
+        )
+
     def truncated(self, max_length: int) -> Self:
         """At most `max_length` word pieces a document; itself where nothing is longer.
 
@@ -88,3 +101,13 @@ class EncodedDataset:
     def split(self, name: SplitName) -> EncodedSplit:
         """One split by its name."""
         return {"train": self.train, "val": self.val, "test": self.test}[name]
+
+
+def _gather(
+    values: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], docs_B: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """The values of some documents, with their offsets."""
+    lengths_B = np.diff(offsets)[docs_B]
+    taken = np.concatenate([[0], np.cumsum(lengths_B)])
+    source = np.arange(taken[-1]) + np.repeat(offsets[docs_B] - taken[:-1], lengths_B)
+    return values[source], taken

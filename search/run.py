@@ -45,6 +45,9 @@ DONE: Final = 0
 INTERRUPTED: Final = 130
 TRACKER_FLUSH_S: Final = 30.0
 
+_GIB_PER_PROCESS: Final = 1.5
+"""Of memory, for a process that computes features."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Data:
@@ -73,7 +76,7 @@ def run_search(request: RunRequest, terminal: Terminal) -> int:
         terminal.warn(warning)
     request = dataclasses.replace(request, name=spec.name)
     try:
-        data = read_data(spec.longest, terminal)
+        data = read_data(spec.longest, terminal, hardware)
     except TooFewDocumentsError as error:
         if says(request, "max_train_docs"):
             raise
@@ -82,7 +85,7 @@ def run_search(request: RunRequest, terminal: Terminal) -> int:
             f"{spec.config.max_train_docs}: every label needs one"
         )
         request = dataclasses.replace(request, max_train_docs=error.needed)
-        data = read_data(resolve(request, hardware).longest, terminal)
+        data = read_data(resolve(request, hardware).longest, terminal, hardware)
     spec = resolve(request, hardware, mu=data.mu)
     if earlier is not None:
         spec = spec.replace(points=first_points(earlier, spec))
@@ -132,11 +135,12 @@ def resume_search(name: str, runs_dir: str, changes: dict[str, Any], terminal: T
             f"--trials must be at least the search's {before.trials}, got {spec.trials}"
         )
     preflight.check_folder(folder)
-    preflight.check_machine(spec, detect_hardware())
+    hardware = detect_hardware()
+    preflight.check_machine(spec, hardware)
     preflight.check_disk(spec)
     with preflight.own_folder(folder):
         terminal.show(chosen_table(spec))
-        data = read_data(spec.longest, terminal)
+        data = read_data(spec.longest, terminal, hardware)
         recorded = load_search(folder).dataset.get("encoded_fingerprint")
         if recorded not in {None, data.encoded.fingerprint}:
             raise UsageError(
@@ -148,7 +152,7 @@ def resume_search(name: str, runs_dir: str, changes: dict[str, Any], terminal: T
         return _search(spec, data.encoded, terminal)
 
 
-def read_data(config: TrialConfig, terminal: Terminal) -> Data:
+def read_data(config: TrialConfig, terminal: Terminal, hardware: Hardware) -> Data:
     """Load, encode and describe the data that `config` names; with features for its head."""
     terminal.say()
     terminal.say(f"reading {config.dataset} ...", style="dim")
@@ -159,8 +163,9 @@ def read_data(config: TrialConfig, terminal: Terminal) -> Data:
         from trainable.features import with_features  # imports transformers: 4 s
 
         terminal.say("features of the frozen encoder ...", style="dim")
+        processes = max(1, int(min(hardware.cpus, hardware.memory_gib / _GIB_PER_PROCESS)))
         with terminal.progress() as on_progress:
-            encoded = with_features(encoded, config, on_progress=on_progress)
+            encoded = with_features(encoded, config, processes=processes, on_progress=on_progress)
     description = describe_dataset(dataset, encoded, max_length=config.max_length)
     return Data(
         encoded=encoded,

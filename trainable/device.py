@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from trainable.allocator import is_active
+from trainable.errors import UserError
 
 _OUT_OF_MEMORY: Final = ("can't allocate memory", "CUDA error: out of memory")
 
@@ -69,6 +70,21 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     # torch's CPU allocator raises a plain RuntimeError, that of pinned memory what CUDA says
     return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
+
+
+@contextlib.contextmanager
+def memory_errors(advice: str) -> Iterator[None]:
+    """A failed allocation inside becomes one line that ends with `advice`.
+
+    Raises:
+        UserError: memory ran out.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(f"memory ran out: {advice}") from None
 
 
 def return_free_memory() -> None:

@@ -5,12 +5,13 @@ spends more than twice that, much of it waiting at barriers.
 """
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import Final
@@ -24,11 +25,8 @@ from trainable.encoded import EncodedSplit
 from trainable.errors import UserError
 from trainable.extractor import Extractor
 
-_worker: Extractor | None = None
-"""Of a process of the pool; the process that owns the pool has none."""
-
 _MOST_PROCESSES: Final = 16
-"""Each takes about a GiB."""
+"""Unless the caller knows better: each takes about a GiB."""
 
 
 def extract(
@@ -36,45 +34,49 @@ def extract(
 ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
     """The features of all `parts`, as they come: `(index of the part, features [B, F])`.
 
+    Whoever stops before the last part closes the iterator: that ends the processes at once.
+
     Args:
         encoder: as for `Extractor`, with `precision`.
         precision: `bf16` or `fp32`.
-        parts: documents from short to long in each; the first ones are begun first.
-        processes: None: one for each core that this process may use.
+        parts: at least one; documents from short to long in each; the first are begun first.
+        processes: None: one for each core that this process may use, 16 at most.
 
     Raises:
+        UsageError: the encoder cannot be read.
         UserError: a process died.
     """
     count = processes or min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
-    context = multiprocessing.get_context("spawn")
-    with _environment({**allocator_environment(os.environ), "OMP_NUM_THREADS": "1"}):
-        pool = ProcessPoolExecutor(
-            min(count, len(parts)), context, initializer=_begin, initargs=(encoder, precision)
-        )
-        futures = {pool.submit(_extract, part): index for index, part in enumerate(parts)}
+    others = multiprocessing.active_children()
+    # before Ctrl-C is held back: it starts multiprocessing's resource tracker, which lets it in
+    pool = ProcessPoolExecutor(
+        min(count, len(parts)), multiprocessing.get_context("spawn"), initializer=_begin
+    )
+    threads = {"OMP_NUM_THREADS": "1"}
     try:
+        with _environment(allocator_environment(os.environ) | threads), _ctrl_c_held_back():
+            futures = {
+                pool.submit(_extract, encoder, precision, part): index
+                for index, part in enumerate(parts)
+            }
         for future in as_completed(futures):
-            yield futures[future], _result(future)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _result(future: Future[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    try:
-        return future.result()
+            yield futures[future], future.result()
     except BrokenProcessPool:
         raise UserError(
             "a process that computed features died, most likely because memory ran out: close "
             "other programs, or take a smaller encoder or --set max_length=128"
         ) from None
+    except BaseException:  # nobody wants the parts that are left
+        for child in set(multiprocessing.active_children()).difference(others):
+            child.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin(encoder: str, precision: str) -> None:
-    global _worker  # noqa: PLW0603 - what a pool's process holds
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the owner's to handle
+def _begin() -> None:
     threading.Thread(target=_die_with_owner, daemon=True).start()
     torch.set_num_threads(1)
-    _worker = Extractor(encoder, device=torch.device("cpu"), precision=precision, pad_id=0)
 
 
 def _die_with_owner() -> None:
@@ -85,9 +87,24 @@ def _die_with_owner() -> None:
     os._exit(1)
 
 
-def _extract(part: EncodedSplit) -> npt.NDArray[np.float32]:
-    assert _worker is not None
-    return _worker(part)
+def _extract(encoder: str, precision: str, part: EncodedSplit) -> npt.NDArray[np.float32]:
+    return _extractor(encoder, precision)(part)
+
+
+@functools.cache
+def _extractor(encoder: str, precision: str) -> Extractor:
+    """Of a process of the pool. Built with the first part, whose future tells of its errors."""
+    return Extractor(encoder, device=torch.device("cpu"), precision=precision, pad_id=0)
+
+
+@contextlib.contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Processes started within never see Ctrl-C, which is their owner's; it sees it afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

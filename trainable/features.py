@@ -3,9 +3,10 @@
 Shapes: N documents, B of one pass, T word pieces, F features.
 """
 
+import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ from trainable.batching import Indices, cut_packed
 from trainable.config import TrialConfig
 from trainable.datasets.cache import default_cache_dir
 from trainable.datasets.records import SplitName
-from trainable.device import pick_device, resolve_precision
+from trainable.device import memory_errors, pick_device, resolve_precision
 from trainable.encoded import EncodedDataset, EncodedSplit
 from trainable.encoders import check_max_length, resolve_encoder
 from trainable.extractor import Extractor
@@ -32,7 +33,7 @@ _WORTH_A_POOL: Final = 200_000
 """Word pieces; a process takes some 6 s to start, and so many take one core twice that."""
 
 OnProgress = Callable[[SplitName, int, int], None]
-"""Called with a split, the word pieces done and all of that split's."""
+"""Called with a split, the word pieces done (first 0) and all of that split's."""
 
 
 def with_features(
@@ -40,15 +41,17 @@ def with_features(
     config: TrialConfig,
     *,
     device: torch.device | None = None,
+    processes: int | None = None,
     cache_dir: Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> EncodedDataset:
-    """`data` with the features of all its documents, computed on all cores.
+    """`data` with the features of all its documents, computed on a GPU or on all cores.
 
     Args:
         data: encoded with at least `config.max_length`.
         config: `encoder`, `max_length` and `precision` count.
         device: where to compute; None: a GPU if there is one.
+        processes: on a CPU, where there is much to compute; None: as many as cores, 16 at most.
         cache_dir: None: `default_cache_dir()`. A split that was computed is kept, whatever happens
             to the next; if the folder cannot be written, features stay in memory.
         on_progress: not called for splits that the cache has.
@@ -63,16 +66,25 @@ def with_features(
     data = data.truncated(config.max_length)
     precision = resolve_precision(config.precision, device)
     cache = ArrayCache((cache_dir or default_cache_dir()) / "features")
-    build = _Builder(config.encoder, device, precision, data, on_progress)
+    build = _Builder(
+        data=data,
+        encoder=config.encoder,
+        device=device,
+        precision=precision,
+        processes=processes,
+        on_progress=on_progress,
+    )
     key = _key(data, config, folder, f"{device.type}-{precision}")
 
     def fetched(name: SplitName) -> EncodedSplit:
         features = cache.fetch(f"{key}-{name}", lambda: {"features": build(name)})["features"]
         return dataclasses.replace(data.split(name), features=features)
 
-    return dataclasses.replace(
-        data, train=fetched("train"), val=fetched("val"), test=fetched("test")
-    )
+    advice = "close other programs, or take a smaller encoder or --set max_length=128"
+    with memory_errors(f"on the {device.type}, {advice}"), contextlib.closing(build):
+        return dataclasses.replace(
+            data, train=fetched("train"), val=fetched("val"), test=fetched("test")
+        )
 
 
 def _key(data: EncodedDataset, config: TrialConfig, folder: Path, how: str) -> str:
@@ -93,64 +105,57 @@ def _sliced(split: EncodedSplit, max_tokens: int) -> list[Indices]:
     return cut_packed(split.lengths, max_tokens=max_tokens)[::-1]
 
 
+@dataclasses.dataclass(kw_only=True, slots=True)
 class _Builder:
     """Computes the features of splits."""
 
-    def __init__(
-        self,
-        encoder: str,
-        device: torch.device,
-        precision: str,
-        data: EncodedDataset,
-        on_progress: OnProgress | None,
-    ) -> None:
-        self._encoder, self._device, self._precision = encoder, device, precision
-        self._data, self._on_progress = data, on_progress
-        self._extractor: Extractor | None = None
+    data: EncodedDataset
+    encoder: str
+    device: torch.device
+    precision: str
+    processes: int | None
+    on_progress: OnProgress | None
+    extractor: Extractor | None = None
 
     def __call__(self, name: SplitName) -> npt.NDArray[np.float32]:
         """Features [N, F] of a split."""
-        split = self._data.split(name)
-        slices = _sliced(split, _MAX_TOKENS[self._device.type])
+        split = self.data.split(name)
+        slices = _sliced(split, _MAX_TOKENS[self.device.type])
         total, done = int(split.token_offsets[-1]), 0
-        features_NF: npt.NDArray[np.float32] | None = None
-        for index, features_BF in self._extracted([_part(split, docs_B) for docs_B in slices]):
-            if features_NF is None:
-                features_NF = np.empty((len(split), features_BF.shape[1]), np.float32)
-            features_NF[slices[index]] = features_BF
-            done += int(split.lengths[slices[index]].sum())
-            if self._on_progress is not None:
-                self._on_progress(name, done, total)
-        return np.empty((0, 0), np.float32) if features_NF is None else features_NF
+        features_NF = np.empty((0, 0), np.float32)
+        self._tell(name, done, total)
+        with contextlib.closing(self._extracted([split.take(docs) for docs in slices])) as parts:
+            for index, features_BF in parts:
+                if not done:
+                    features_NF = np.empty((len(split), features_BF.shape[1]), np.float32)
+                features_NF[slices[index]] = features_BF
+                done += int(split.lengths[slices[index]].sum())
+                self._tell(name, done, total)
+        return features_NF
+
+    def close(self) -> None:
+        """Give the memory of the GPU back: trials in other processes need it."""
+        self.extractor = None
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _tell(self, name: SplitName, done: int, total: int) -> None:
+        if self.on_progress is not None:
+            self.on_progress(name, done, total)
 
     def _extracted(
         self, parts: list[EncodedSplit]
-    ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    ) -> Generator[tuple[int, npt.NDArray[np.float32]]]:
         tokens = sum(len(part.token_ids) for part in parts)
-        if self._device.type == "cpu" and tokens > _WORTH_A_POOL:
-            yield from extract(self._encoder, self._precision, parts)
+        if self.device.type == "cpu" and tokens > _WORTH_A_POOL:
+            yield from extract(self.encoder, self.precision, parts, processes=self.processes)
             return
-        if self._extractor is None:
-            self._extractor = Extractor(
-                self._encoder,
-                device=self._device,
-                precision=self._precision,
-                pad_id=self._data.pad_id,
+        if self.extractor is None:
+            self.extractor = Extractor(
+                self.encoder,
+                device=self.device,
+                precision=self.precision,
+                pad_id=self.data.pad_id,
             )
         for index, part in enumerate(parts):
-            yield index, self._extractor(part)
-
-
-def _part(split: EncodedSplit, docs_B: Indices) -> EncodedSplit:
-    """Some documents of `split`, in the order given, without their labels."""
-    lengths_B = split.lengths[docs_B]
-    offsets_B = np.concatenate([[0], np.cumsum(lengths_B)])
-    source_T = np.arange(offsets_B[-1]) + np.repeat(
-        split.token_offsets[docs_B] - offsets_B[:-1], lengths_B
-    )
-    return EncodedSplit(
-        token_ids=split.token_ids[source_T],
-        token_offsets=offsets_B,
-        label_ids=np.empty(0, np.int32),
-        label_offsets=np.zeros(len(docs_B) + 1, np.int64),
-    )
+            yield index, self.extractor(part)

@@ -12,6 +12,7 @@ from rich.console import Console
 from search import preflight, run, tuner
 from search.cli import main
 from search.console import Terminal
+from search.hardware import Hardware
 from search.request import RunRequest
 from search.spec import SearchSpec
 from tests.search_folder import append_events, write_search_folder
@@ -85,6 +86,26 @@ def resume(tmp_path, capsys, monkeypatch):
         return capsys.readouterr().err
 
     return refused
+
+
+@pytest.mark.parametrize(
+    ("cpus", "memory_gib", "processes"), [(8, 64.0, 8), (64, 16.0, 10), (4, 1.0, 1)]
+)
+def test_features_take_no_more_than_the_container_gives(
+    many_labels, monkeypatch, cpus, memory_gib, processes
+):
+    seen = []
+
+    def with_features(data, _config, *, processes, on_progress):  # noqa: ARG001
+        seen.append(processes)
+        return data
+
+    monkeypatch.setattr("trainable.features.with_features", with_features)
+    hardware = Hardware(cpus=cpus, memory_gib=memory_gib, gpus=0)
+    request = dataclasses.replace(many_labels, tune="head")
+    config = run.resolve(request, hardware).longest.replace(max_train_docs=None)
+    run.read_data(config, Terminal(*[Console(file=io.StringIO())] * 2), hardware)
+    assert seen == [processes]
 
 
 def denied(*_, **__):

@@ -1,10 +1,16 @@
 """Features of a frozen encoder: equal to transformers' own, cached, and never mixed up."""
 
-import concurrent.futures
 import dataclasses
+import multiprocessing
 import os
+import pickle
 import shutil
-from concurrent.futures.process import BrokenProcessPool
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,16 +18,17 @@ import torch
 from transformers import BertModel
 
 from tests.tiny import encoded_split, tiny_encoded, tiny_encoder
-from trainable import feature_pool
 from trainable import features as features_module
 from trainable.config import TrialConfig
 from trainable.datasets.records import SPLITS
 from trainable.encoders import resolve_encoder
 from trainable.errors import UsageError, UserError
+from trainable.extractor import Extractor
 from trainable.features import with_features
 from trainable.model import PristineWeights
 
 CPU = torch.device("cpu")
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -110,9 +117,20 @@ def test_bf16_stays_near_float32(tmp_path, config):
     np.testing.assert_allclose(rough, exact, atol=0.05 * np.abs(exact).max())
 
 
-def test_progress_ends_with_all_word_pieces_of_each_split(tmp_path, config):
+def test_padded_as_on_a_gpu_they_are_those_of_packed_documents(encoder):
+    extractor = Extractor(str(encoder), device=CPU, precision="fp32", pad_id=0)
+    for lengths in ([2, 3, 17, 17, 64], [8, 8]):  # the second: nothing to pad
+        tokens = [np.random.default_rng(n).integers(5, 45, n).tolist() for n in lengths]
+        split = encoded_split(tokens, [(0,)] * len(tokens))
+        with torch.no_grad():
+            padded, packed = extractor._padded(split), extractor._packed(split)
+        torch.testing.assert_close(padded, packed, atol=1e-5, rtol=1e-5)
+
+
+def test_progress_goes_from_none_to_all_word_pieces_of_each_split(tmp_path, config):
     calls = []
     data = compute(tiny_encoded(), config, tmp_path, on_progress=lambda *call: calls.append(call))
+    assert [name for name, done, _ in calls if not done] == list(SPLITS)
     last = {name: (done, total) for name, done, total in calls}
     sizes = {name: len(data.split(name).token_ids) for name in SPLITS}
     assert last == {name: (size, size) for name, size in sizes.items()}
@@ -130,24 +148,143 @@ def test_what_was_computed_survives_an_interruption(tmp_path, config):
     assert set(again) == {"val", "test"}
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"),
+    ],
+)
+def test_no_memory_is_one_line(tmp_path, config, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(Extractor, "__call__", fail)
+    with pytest.raises(UserError, match=r"^memory ran out: on the cpu, close other programs"):
+        compute(tiny_encoded(), config, tmp_path)
+
+
+@pytest.fixture
+def pooled(monkeypatch):
+    """Everything is worth a pool, and has several parts for each process."""
+    monkeypatch.setattr(features_module, "_WORTH_A_POOL", 10)
+    monkeypatch.setitem(features_module._MAX_TOKENS, "cpu", 200)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_processes_give_what_one_process_gives(tmp_path, config, monkeypatch):
+def test_processes_give_what_one_process_gives(tmp_path, config, request):
     alone = compute(tiny_encoded(), config, tmp_path / "alone")
-    monkeypatch.setattr(features_module, "_WORTH_A_POOL", 10)
-    monkeypatch.setitem(features_module._MAX_TOKENS, "cpu", 200)  # several parts for each process
-    together = compute(tiny_encoded(), config, tmp_path / "together")
+    request.getfixturevalue("pooled")
+    together = compute(tiny_encoded(), config, tmp_path / "together", processes=2)
     for name in SPLITS:
         ours, theirs = together.split(name).features, alone.split(name).features
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
     assert "LD_PRELOAD" not in os.environ
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    assert not multiprocessing.active_children()
 
 
-def test_a_process_that_dies_is_one_line():
-    broken = concurrent.futures.Future()
-    broken.set_exception(BrokenProcessPool("died"))
-    with pytest.raises(UserError, match="a process that computed features died"):
-        feature_pool._result(broken)
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("pooled")
+def test_a_process_that_dies_is_one_line(tmp_path, config):
+    def kill_one():
+        while not (children := multiprocessing.active_children()):
+            time.sleep(0.01)
+        children[0].kill()
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    with pytest.raises(UserError, match="a process that computed features died") as caught:
+        compute(tiny_encoded(), config, tmp_path, processes=2)
+    killer.join()
+    assert "\n" not in str(caught.value)
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("pooled")
+def test_a_damaged_encoder_is_told_of_by_processes_as_by_one(tmp_path, config, capfd):
+    folder = tiny_encoder(tmp_path / "encoder")
+    (folder / "model.safetensors").write_bytes(b"no weights")
+    with pytest.raises(UsageError, match="are damaged or do not fit"):
+        compute(tiny_encoded(), config.replace(encoder=str(folder)), tmp_path, processes=2)
+    assert capfd.readouterr().err == ""
+    assert not multiprocessing.active_children()
+
+
+INTERRUPTED = """
+import pickle, sys, time
+from pathlib import Path
+from trainable import features
+from trainable.config import TrialConfig
+
+def on_progress(split, done, total):
+    print("computing" if done else "begun", flush=True)
+    if done:
+        time.sleep(60)
+
+if __name__ == "__main__":
+    features._WORTH_A_POOL, features._MAX_TOKENS["cpu"] = 10, 20
+    config = TrialConfig(encoder=sys.argv[1], max_length=32, tune="head", precision="fp32")
+    folder = Path(sys.argv[2])
+    data = pickle.loads((folder / "data").read_bytes())
+    cpu = features.torch.device("cpu")
+    try:
+        features.with_features(
+            data, config, device=cpu, processes=2, cache_dir=folder, on_progress=on_progress
+        )
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("when", ["begun", "computing"])
+def test_ctrl_c_leaves_no_process_and_no_traceback(tmp_path, encoder, when):
+    psutil = pytest.importorskip("psutil")
+    script = tmp_path / "script.py"
+    script.write_text(INTERRUPTED)
+    (tmp_path / "data").write_bytes(pickle.dumps(tiny_encoded(train=2000)))
+    with subprocess.Popen(
+        [sys.executable, str(script), str(encoder), str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a terminal's Ctrl-C goes to all of its processes
+    ) as owner:
+        while owner.stdout.readline().strip() != when:
+            assert owner.poll() is None
+        family = []
+        while len(family) < 3:  # two that compute and multiprocessing's own
+            family = psutil.Process(owner.pid).children(recursive=True)
+        time.sleep(0.5 if when == "begun" else 0.0)  # their imports take seconds
+        os.killpg(owner.pid, signal.SIGINT)
+        begun = time.monotonic()
+        try:
+            assert owner.communicate(timeout=60) == ("interrupted\n", "")
+        finally:
+            owner.kill()
+    assert time.monotonic() - begun < 10
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_what_the_cpu_gives_and_its_memory_back(tmp_path, config):
+    before = torch.cuda.memory_reserved()
+    cuda = torch.device("cuda")
+    there = with_features(tiny_encoded(), config, device=cuda, cache_dir=tmp_path)
+    assert torch.cuda.memory_reserved() == before
+    here = compute(tiny_encoded(), config, tmp_path)
+    for name in SPLITS:
+        ours, theirs = there.split(name).features, here.split(name).features
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
 def test_too_few_positions(tmp_path, config):

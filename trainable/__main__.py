@@ -7,9 +7,10 @@ Prints progress to stderr and the result to stdout; exit code 0, 1 (it went wron
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from trainable.best import BestConfig
 from trainable.config import OBJECTIVE
@@ -25,6 +26,8 @@ _ROWS = (
     ("single-label", "single_label"),
     ("multi-label", "multi_label"),
 )
+
+_PROGRESS_EVERY_S: Final = 10.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,7 +95,13 @@ def _run(options: argparse.Namespace) -> "Retrained":
             f"{score}  {metrics['time/epoch_s']:.0f} s"
         )
 
-    result = retrain(best, train_on=options.train_on, data_path=options.data, on_epoch=on_epoch)
+    result = retrain(
+        best,
+        train_on=options.train_on,
+        data_path=options.data,
+        on_epoch=on_epoch,
+        on_progress=_feature_lines(),
+    )
     save_model_folder(result, options.out)
     if result.repeats_trial is False:
         _note(
@@ -101,6 +110,20 @@ def _run(options: argparse.Namespace) -> "Retrained":
         )
     _note(f"model written to {options.out}")
     return result
+
+
+def _feature_lines() -> Callable[[str, int, int], None]:
+    """Prints a line when a split is begun, and one every few seconds."""
+    last = 0.0
+
+    def on_progress(split: str, done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if not done or now - last >= _PROGRESS_EVERY_S:
+            _note(f"features of the frozen encoder: {split} {100 * done // max(1, total)} %")
+            last = now
+
+    return on_progress
 
 
 def _table(result: "Retrained") -> str:

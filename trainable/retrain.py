@@ -17,12 +17,12 @@ from trainable.best import BestConfig
 from trainable.config import OBJECTIVE, TrialConfig
 from trainable.datasets import load_dataset
 from trainable.datasets.records import TextDataset
-from trainable.device import is_out_of_memory
+from trainable.device import memory_errors, resolve_precision
 from trainable.divergence import DivergedError
 from trainable.encoded import EncodedDataset, EncodedSplit
 from trainable.errors import UsageError, UserError, unknown_name
 from trainable.evaluation import evaluation_report
-from trainable.features import with_features
+from trainable.features import OnProgress, with_features
 from trainable.loop import TrainingSession
 from trainable.paths import expand
 from trainable.tokenization import encode_dataset
@@ -51,6 +51,7 @@ class Retrained:
     """`evaluation_report` of the test documents at the exported threshold."""
     device: str
     precision: str
+    """Of the encoder; a head on its features always trains in float32."""
     wall_s: float
 
     @property
@@ -68,6 +69,7 @@ def retrain(
     data_path: Path | None = None,
     cache_dir: Path | None = None,
     on_epoch: OnEpoch | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Retrained:
     """Train `best.config` for `best.best_epoch` epochs and evaluate it on test.
 
@@ -78,6 +80,7 @@ def retrain(
         data_path: where the data lie now; None: where the configuration says.
         cache_dir: of downloads, tokens and features; None: the user's cache folder.
         on_epoch: called with the metrics of each epoch; those of val mean nothing for train+val.
+        on_progress: of the features that `tune=head` needs, as for `with_features`.
 
     Raises:
         UsageError: an unknown `train_on`, data or encoder that cannot be read, or data that differ
@@ -90,11 +93,15 @@ def retrain(
     config = best.config
     if data_path is not None:
         config = config.replace(data_path=str(expand(data_path, "--data").absolute()))
-    dataset, data = _load(config, best, cache_dir)
-    if train_on == "train+val":
-        data = merge_train_and_val(data)
-    session = TrainingSession(config, data)
-    metrics, report = _train(session, best, on_epoch)
+    with memory_errors("close other programs, or use a larger machine or GPU"):
+        dataset, data = _load(config, best, cache_dir, on_progress)
+        if train_on == "train+val":
+            data = merge_train_and_val(data)
+        session = TrainingSession(config, data)
+        metrics, report = _train(session, best, on_epoch)
+    precision = session.precision
+    if config.tune == "head":
+        precision = resolve_precision(config.precision, session.device)
     return Retrained(
         best=best,
         train_on=train_on,
@@ -104,7 +111,7 @@ def retrain(
         validation=metrics if train_on == "train" else None,
         report=report,
         device=session.device.type,
-        precision=session.precision,
+        precision=precision,
         wall_s=time.perf_counter() - started,
     )
 
@@ -130,7 +137,10 @@ def merge_train_and_val(data: EncodedDataset) -> EncodedDataset:
 
 
 def _load(
-    config: TrialConfig, best: BestConfig, cache_dir: Path | None
+    config: TrialConfig,
+    best: BestConfig,
+    cache_dir: Path | None,
+    on_progress: OnProgress | None,
 ) -> tuple[TextDataset, EncodedDataset]:
     dataset = load_dataset(config, cache_dir=cache_dir)
     if dataset.fingerprint != best.data_fingerprint:
@@ -143,7 +153,7 @@ def _load(
         dataset, encoder=config.encoder, max_length=config.max_length, cache_dir=cache_dir
     )
     if config.tune == "head":
-        data = with_features(data, config, cache_dir=cache_dir)
+        data = with_features(data, config, cache_dir=cache_dir, on_progress=on_progress)
     return dataset, data
 
 
@@ -162,8 +172,4 @@ def _train(
         )
     except DivergedError as error:
         raise UserError(f"the training diverged: {error}; export another trial") from None
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise UserError(f"out of memory on the {session.device.type}: use a larger one") from None
     return metrics, report

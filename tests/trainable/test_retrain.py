@@ -173,7 +173,7 @@ def test_moved_data_are_found(trial, tmp_path, monkeypatch):
             DivergedError(12, "the loss"),
             "the training diverged: the loss is not finite at step 12; export another trial",
         ),
-        (MemoryError(), "out of memory on the cpu: use a larger one"),
+        (MemoryError(), "memory ran out: close other programs, or use a larger machine or GPU"),
     ],
 )
 def test_a_training_that_fails_is_one_line(trial, monkeypatch, failure, message):

@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 from tests.tiny import tiny_encoder
-from trainable.__main__ import main
+from trainable.__main__ import _feature_lines, main
 from trainable.best import BestConfig
 from trainable.config import TrialConfig
 from trainable.datasets import load_dataset
+from trainable.datasets.records import SPLITS
 from trainable.label_stats import label_stats
 from trainable.tokenization import encode_dataset
 
@@ -88,6 +89,28 @@ def test_json_and_train_on_both(best_yaml, tmp_path, capsys):
     assert "no validation score exists, and the threshold is the one that the search chose" in card
     assert "130 documents (train+val) of demo" in card
     assert "The demo documents are synthetic" in card
+
+
+def test_a_head_tells_of_its_features_and_their_precision(best_yaml, tmp_path, capsys):
+    values = yaml.safe_load(best_yaml.read_text())
+    values["config"] |= {"tune": "head", "head_hidden": 8, "precision": "bf16"}
+    (tmp_path / "best.yaml").write_text(yaml.safe_dump(values))
+    arguments = [str(tmp_path / "best.yaml"), "--out", str(tmp_path / "m"), "--json"]
+    assert main(arguments) == 0
+    out, err = capsys.readouterr()
+    told = [line for line in err.splitlines() if line.startswith("features of the frozen encoder")]
+    assert told == [f"features of the frozen encoder: {name} 0 %" for name in SPLITS]
+    assert json.loads(out)["precision"] == "bf16"
+    assert "in bf16" in (tmp_path / "m" / "README.md").read_text()
+
+
+def test_features_that_take_long_are_told_of_every_ten_seconds(capsys, monkeypatch):
+    clock = iter([5.0, 9.0, 16.0, 17.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    on_progress = _feature_lines()
+    for done in (0, 10, 20, 30):
+        on_progress("train", done, 40)
+    assert [line.split()[-2] for line in capsys.readouterr().err.splitlines()] == ["0", "50"]
 
 
 def refused(arguments, capsys, code=2):

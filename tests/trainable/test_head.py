@@ -34,7 +34,7 @@ def featured():
 
 @pytest.fixture
 def session_of():
-    def build(data=None, **changes):
+    def build(data=None, *, device=CPU, **changes):
         values = {
             "dataset": "tiny",
             "encoder": "none that could be read",
@@ -46,7 +46,9 @@ def session_of():
             "batch_size": 8,
             "epochs": 20,
         }
-        return TrainingSession(TrialConfig(**{**values, **changes}), data or featured(), device=CPU)
+        return TrainingSession(
+            TrialConfig(**{**values, **changes}), data or featured(), device=device
+        )
 
     return build
 
@@ -105,6 +107,17 @@ def test_a_saved_state_goes_on_with_the_same_numbers(session_of):
     resumed.load_state_dict(broken.state_dict())
     resumed.run_epoch()
     assert numbers(resumed.run_epoch()) == expected
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("hidden", [0, 24])
+def test_a_gpu_trains_the_same_head(session_of, hidden):
+    there = session_of(device=torch.device("cuda"), head_hidden=hidden, dropout=0.0)
+    here = session_of(head_hidden=hidden, dropout=0.0)
+    for _ in range(5):
+        on_gpu, on_cpu = there.run_epoch(), here.run_epoch()
+        assert on_gpu["train/loss"] == pytest.approx(on_cpu["train/loss"], rel=1e-3)
+    assert on_gpu[BEST_OBJECTIVE] == pytest.approx(on_cpu[BEST_OBJECTIVE], abs=0.05)
 
 
 def test_head_hidden_has_a_default_and_belongs_to_head_mode():

@@ -277,7 +277,8 @@ def test_warnings(tmp_path):
     path.write_text("learning_rate: {low: 1e-5, high: 5e-5}\n")
 
     def warned(**said) -> list[str]:
-        return warnings_of(resolve(RunRequest(loss="bce", **said), HERE, mu=0.9))
+        request = RunRequest(loss="bce", preset="cpu-full", **said)
+        return warnings_of(resolve(request, HERE, mu=0.9))
 
     assert warned() == []
     assert warned(epochs=1) == [
@@ -285,7 +286,7 @@ def test_warnings(tmp_path):
         "--epochs 1); lower the grace period"
     ]
     assert warned(trials=2) == [
-        "2 trials are too few for ASHA to choose among with --reduction-factor 3"
+        "2 trials are too few for ASHA to choose among with --reduction-factor 2"
     ]
     assert warned(settings=("learning_rate=1e-5",)) == [
         "learning_rate fixed at another value than the paper's: trial 0 has 'starting values' "

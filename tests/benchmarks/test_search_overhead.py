@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 
+from benchmarks.encoders import write_random_bert
 from benchmarks.search_overhead import main, parts_of, search_arguments
 from search.cli import build_parser
 from search.hardware import Hardware
@@ -82,7 +83,11 @@ def test_a_gpu_trains_the_encoder_where_there_is_one(
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_real_search_and_one_that_cannot_begin(encoder, capsys, tmp_path):
+def test_a_real_search_and_one_that_cannot_begin(capsys, tmp_path):
+    # with 512 positions, which documents of Reuters' lengths need
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    write_random_bert(tmp_path, intermediate_size=16, **small)
+    encoder = str(tmp_path)
     few = ["--trials", "2", "--epochs", "1", "--docs", "120", "--max-length", "32", "--json"]
     assert main(["--encoder", encoder, *few]) == 0
     found = json.loads(capsys.readouterr().out.splitlines()[-1])

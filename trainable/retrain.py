@@ -43,7 +43,7 @@ class Retrained:
     train_on: TrainOn
     dataset: TextDataset
     model: nn.Module
-    """`BertForSequenceClassification`, or `head_model.Head` (`tune=head`)."""
+    """`BertForSequenceClassification`, or `head_layers.Head` (`tune=head`)."""
     num_train_docs: int
     validation: Mapping[str, float] | None
     """Metrics after the last epoch; None for train+val, which leaves nothing to validate on."""
@@ -99,9 +99,6 @@ def retrain(
             data = merge_train_and_val(data)
         session = TrainingSession(config, data)
         metrics, report = _train(session, best, on_epoch)
-    precision = session.precision
-    if config.tune == "head":
-        precision = resolve_precision(config.precision, session.device)
     return Retrained(
         best=best,
         train_on=train_on,
@@ -111,7 +108,7 @@ def retrain(
         validation=metrics if train_on == "train" else None,
         report=report,
         device=session.device.type,
-        precision=precision,
+        precision=resolve_precision(config.precision, session.device),
         wall_s=time.perf_counter() - started,
     )
 

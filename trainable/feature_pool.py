@@ -25,6 +25,9 @@ from trainable.encoded import EncodedSplit
 from trainable.errors import UserError
 from trainable.extractor import Extractor
 
+MEMORY_ADVICE: Final = "close other programs, or take a smaller encoder or --set max_length=128"
+"""What to do where memory ran out."""
+
 _MOST_PROCESSES: Final = 16
 """Unless the caller knows better: each takes about a GiB."""
 
@@ -63,8 +66,8 @@ def extract(
             yield futures[future], future.result()
     except BrokenProcessPool:
         raise UserError(
-            "a process that computed features died, most likely because memory ran out: close "
-            "other programs, or take a smaller encoder or --set max_length=128"
+            "a process that computed features died, most likely because memory ran out: "
+            f"{MEMORY_ADVICE}"
         ) from None
     except BaseException:  # nobody wants the parts that are left
         for child in set(multiprocessing.active_children()).difference(others):

@@ -23,7 +23,7 @@ from trainable.device import memory_errors, pick_device, resolve_precision
 from trainable.encoded import EncodedDataset, EncodedSplit
 from trainable.encoders import check_max_length, resolve_encoder
 from trainable.extractor import Extractor
-from trainable.feature_pool import extract
+from trainable.feature_pool import MEMORY_ADVICE, extract
 
 _FORMAT: Final = "1"
 """Raise it when the meaning of the cached arrays changes."""
@@ -80,8 +80,7 @@ def with_features(
         features = cache.fetch(f"{key}-{name}", lambda: {"features": build(name)})["features"]
         return dataclasses.replace(data.split(name), features=features)
 
-    advice = "close other programs, or take a smaller encoder or --set max_length=128"
-    with memory_errors(f"on the {device.type}, {advice}"), contextlib.closing(build):
+    with memory_errors(MEMORY_ADVICE), contextlib.closing(build):
         return dataclasses.replace(
             data, train=fetched("train"), val=fetched("val"), test=fetched("test")
         )

@@ -1,7 +1,7 @@
 """What a frozen encoder says of documents: their features.
 
 The features of a document are the last hidden state of [CLS] and the mean over its word pieces,
-side by side, without dropout (`head_model.pool` is the same over a padded batch).
+side by side, without dropout (`head_layers.pool` is the same over a padded batch).
 
 Shapes: B documents of one pass, T word pieces, H hidden, F = 2 H features.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trainable.batching import padded_tokens
 from trainable.encoded import EncodedSplit
-from trainable.head_model import pool
+from trainable.head_layers import pool
 from trainable.model import PristineWeights, build_bert
 from trainable.packed import encode_packed
 from trainable.packing import pack

@@ -6,7 +6,7 @@ Shapes: B documents, F features, L labels.
 import dataclasses
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -16,9 +16,11 @@ from trainable.batching import Indices, batches_of, dense_targets
 from trainable.config import TrialConfig
 from trainable.device import seeded
 from trainable.encoded import EncodedSplit
-from trainable.forward import Forward
-from trainable.head_model import Head, HeadConfig, HeadModel
-from trainable.model import PristineWeights, build_bert, label_settings
+from trainable.head_layers import Head
+
+if TYPE_CHECKING:
+    from trainable.head_model import HeadModel
+    from trainable.model import PristineWeights
 
 _SLICE_DOCS: Final = 4096
 
@@ -40,9 +42,12 @@ def build_head(
 
 
 def with_encoder(
-    head: Head, config: TrialConfig, pristine: PristineWeights, label_names: Sequence[str]
-) -> HeadModel:
+    head: Head, config: TrialConfig, pristine: "PristineWeights", label_names: Sequence[str]
+) -> "HeadModel":
     """The frozen encoder and a trained head as one model, on the CPU and in evaluation mode."""
+    from trainable.head_model import HeadConfig, HeadModel  # transformers: trials do without
+    from trainable.model import build_bert, label_settings
+
     settings = {
         **pristine.config.to_dict(),
         **label_settings(label_names),
@@ -99,6 +104,3 @@ class HeadForward:
         return torch.cat(
             [self.logits(split, docs_B[positions]) for positions in self.slices(split, docs_B)]
         )
-
-
-AnyForward = Forward | HeadForward

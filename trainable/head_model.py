@@ -1,48 +1,18 @@
 """A frozen BERT with a small head over its features, as transformers loads it.
 
-Self-contained: a model folder carries a copy of this file (`trust_remote_code=True` runs it).
+A model folder carries copies of this file and of `head_layers`: `trust_remote_code=True` runs them.
 
-Shapes: B documents, T word pieces, H hidden, F = 2 H features, L labels.
+Shapes: B documents, T word pieces, L labels.
 """
 
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import BertConfig, BertModel, BertPreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-
-class Head(nn.Module):
-    """From features to logits: dropout and a linear layer, or one hidden layer between two.
-
-    Args:
-        num_features: F.
-        hidden: units of the hidden layer (GELU); 0: none.
-        num_labels: L.
-        dropout: probability, of the features and of the hidden layer.
-    """
-
-    def __init__(self, num_features: int, hidden: int, num_labels: int, dropout: float) -> None:
-        super().__init__()
-        self.dropout = nn.Dropout(dropout)
-        self.hidden = nn.Linear(num_features, hidden) if hidden else None
-        self.classifier = nn.Linear(hidden or num_features, num_labels)
-
-    def forward(self, features_BF: Tensor) -> Tensor:
-        """Logits [B, L]."""
-        x = self.dropout(features_BF)
-        if self.hidden is not None:
-            x = self.dropout(nn.functional.gelu(self.hidden(x)))
-        return self.classifier(x)
-
-
-def pool(hidden_BTH: Tensor, mask_BT: Tensor) -> Tensor:
-    """Features [B, 2 H] float32: the last hidden state of [CLS], and the mean over real pieces."""
-    hidden_BTH = hidden_BTH.float()
-    weight_BT1 = mask_BT[:, :, None].float()
-    mean_BH = (hidden_BTH * weight_BT1).sum(1) / weight_BT1.sum(1)
-    return torch.cat([hidden_BTH[:, 0], mean_BH], dim=1)
+from .head_layers import Head, pool  # relative: a model folder is no package of ours
 
 
 class HeadConfig(BertConfig):

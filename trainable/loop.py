@@ -11,7 +11,7 @@ Shapes: B documents of a batch, slice or chunk, L labels, K thresholds.
 import dataclasses
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -30,15 +30,16 @@ from trainable.device import (
 from trainable.divergence import DivergedError, FiniteWatch
 from trainable.encoded import EncodedDataset
 from trainable.errors import UsageError
-from trainable.forward import Forward
-from trainable.head import AnyForward, HeadForward, build_head
+from trainable.head import HeadForward, build_head
 from trainable.label_stats import label_stats
 from trainable.losses import LossFunction, build_loss
 from trainable.metrics import split_metrics
-from trainable.model import PristineWeights, build_model
 from trainable.optim import build_optimizer, learning_rate_at
-from trainable.static_step import build_step
+from trainable.step import AnyForward, OptimizerStep
 from trainable.thresholds import THRESHOLDS_K, Counts, ThresholdCounts, best_threshold
+
+if TYPE_CHECKING:
+    from trainable.model import PristineWeights
 
 _TRIM_STEPS: Final = 8
 _CHUNK_DOCS: Final = 1024
@@ -79,7 +80,7 @@ class TrainingSession:
         data: EncodedDataset,
         *,
         device: torch.device | None = None,
-        pristine: PristineWeights | None = None,
+        pristine: "PristineWeights | None" = None,
         reuse: nn.Module | None = None,
     ) -> None:
         self.config = config
@@ -92,10 +93,14 @@ class TrainingSession:
         self.model = self._forward.model
         self._optimizer = build_optimizer(self.model, config)
         self._loss = _loss_of(config, data)
-        self._step = build_step(self._forward, self._optimizer, self._loss, config)
+        self._step = self._build_step()
         self._steps_per_epoch = -(-len(data.train) // config.batch_size)
 
-    def _encoder(self, pristine: PristineWeights | None, reuse: nn.Module | None) -> AnyForward:
+    def _encoder(self, pristine: "PristineWeights | None", reuse: nn.Module | None) -> AnyForward:
+        # these import transformers, which takes 5 s and trials of a head do without
+        from trainable.forward import Forward
+        from trainable.model import PristineWeights, build_model
+
         config = self.config
         pristine = pristine or PristineWeights.load(config.encoder)
         _check_positions(config, pristine.config.max_position_embeddings)
@@ -116,6 +121,14 @@ class TrainingSession:
             device=self.device,
         )
         return HeadForward(model=head)
+
+    def _build_step(self) -> OptimizerStep:
+        parts = self._forward, self._optimizer, self._loss, self.config
+        if self.config.tune == "head":
+            return OptimizerStep(*parts)
+        from trainable.static_step import build_step
+
+        return build_step(*parts)
 
     @property
     def precision(self) -> str:

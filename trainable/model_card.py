@@ -74,7 +74,7 @@ def _use(result: Retrained, folder: str) -> str:
         return text
     line = 'function_to_apply="sigmoid"'
     trusting = text.replace(line, f"{line},\n    trust_remote_code=True")
-    return f"{trusting}\n\n`trust_remote_code` runs `head_model.py` of the folder: read it first."
+    return f"{trusting}\n\n`trust_remote_code` runs the folder's `head_model.py`: read it first."
 
 
 def _scores(report: Any) -> str:

@@ -5,7 +5,7 @@ tokenizer.json ...                cuts at the trained length when asked to trunc
 best.yaml                         trains it again
 test_report.json                  the scores on the test documents
 README.md                         the model card
-head_model.py                     tune=head: the code of the model
+head_model.py, head_layers.py     tune=head: the code of the model
 """
 
 import copy
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedModel
 
-from trainable import head_model
+from trainable import head_layers, head_model
 from trainable.encoders import resolve_encoder
 from trainable.errors import UsageError, UserError
 from trainable.head import with_encoder
@@ -75,11 +75,13 @@ def _write(result: Retrained, folder: Path, name: str) -> None:
     config.threshold = result.best.threshold
     if settings.tune == "head":
         code = Path(head_model.__file__)
+        layers = Path(head_layers.__file__)
         config.auto_map = {
             "AutoConfig": f"{code.stem}.{head_model.HeadConfig.__name__}",
             "AutoModelForSequenceClassification": f"{code.stem}.{head_model.HeadModel.__name__}",
         }
-        shutil.copyfile(code, folder / code.name)
+        for path in (code, layers):
+            shutil.copyfile(path, folder / path.name)
     config.save_pretrained(folder)
     save_tensors(model.state_dict(), folder / "model.safetensors", {"format": "pt"})
     tokenizer = AutoTokenizer.from_pretrained(
@@ -96,7 +98,7 @@ def _write(result: Retrained, folder: Path, name: str) -> None:
 
 
 def _whole_model(result: Retrained) -> PreTrainedModel:
-    if isinstance(result.model, head_model.Head):
+    if isinstance(result.model, head_layers.Head):
         config, names = result.best.config, result.dataset.label_names
         return with_encoder(result.model, config, PristineWeights.load(config.encoder), names)
     assert isinstance(result.model, PreTrainedModel)

@@ -23,11 +23,10 @@ from trainable.device import is_out_of_memory, upload
 from trainable.encoded import EncodedSplit
 from trainable.errors import first_line
 from trainable.forward import MAX_TOKENS, Forward
-from trainable.head import AnyForward
 from trainable.losses import LossFunction
 from trainable.optim import set_learning_rate
 from trainable.resident import BUCKET
-from trainable.step import OptimizerStep
+from trainable.step import AnyForward, OptimizerStep
 
 _WARM_UP: Final = 3
 """Steps of a shape before its capture, as in torch's notes on CUDA graphs: libraries set up their

@@ -3,15 +3,51 @@
 Shapes: B documents of a batch or slice, L labels.
 """
 
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainable.batching import Indices
 from trainable.config import TrialConfig
 from trainable.encoded import EncodedSplit
-from trainable.head import AnyForward
 from trainable.losses import LossFunction
 from trainable.optim import set_learning_rate
+
+
+class AnyForward(Protocol):
+    """From documents to logits: what `forward.Forward` and `head.HeadForward` have in common."""
+
+    @property
+    def model(self) -> nn.Module:
+        """What is trained."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+
+    @property
+    def precision(self) -> str:
+        """`bf16` or `fp32`."""
+
+    def seed_dropout(self, seed: int) -> None:
+        """Start a stream of dropout masks of its own anew, if it has one."""
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """To be entered around all slices of a batch."""
+
+    def slices(self, split: EncodedSplit, docs_B: Indices) -> list[Indices]:
+        """Positions in `docs_B`, each exactly once."""
+
+    def logits(self, split: EncodedSplit, docs_B: Indices) -> Tensor:
+        """Logits [B, L] float32 of one slice."""
+
+    def targets(self, split: EncodedSplit, docs_B: Indices) -> Tensor:
+        """Targets [B, L] bool."""
+
+    def inference(self, split: EncodedSplit, docs_B: Indices) -> Tensor:
+        """Logits [B, L] float32 of any number of documents, without gradients or dropout."""
 
 
 class OptimizerStep:

@@ -9,7 +9,7 @@ import dataclasses
 import gc
 import logging
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import torch
 from ray.tune import Trainable
@@ -27,7 +27,9 @@ from trainable.divergence import DivergedError
 from trainable.encoded import EncodedDataset
 from trainable.errors import UserError, first_line, one_line
 from trainable.loop import TrainingSession
-from trainable.model import PristineWeights
+
+if TYPE_CHECKING:
+    from trainable.model import PristineWeights
 
 _LOGGER: Final = logging.getLogger("trainable")
 
@@ -115,7 +117,10 @@ class FineTuneTrial(Trainable):
     """
 
     def setup(
-        self, config: dict[str, Any], data: EncodedDataset, pristine: PristineWeights | None = None
+        self,
+        config: dict[str, Any],
+        data: EncodedDataset,
+        pristine: "PristineWeights | None" = None,
     ) -> None:
         """Called by Ray once per actor; without `pristine` weights the actor reads them."""
         self._data = data
@@ -183,6 +188,8 @@ class FineTuneTrial(Trainable):
             encoder = job.config.encoder
             known = self._pristine is not None and self._pristine.encoder == encoder
             if job.config.tune == "all" and not known:
+                from trainable.model import PristineWeights  # transformers: heads do without
+
                 self._pristine = PristineWeights.load(encoder)
             self._session = self._new_session(model)
             self._resume()

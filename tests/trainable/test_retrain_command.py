@@ -150,7 +150,7 @@ def test_a_full_disk_leaves_nothing_behind(best_yaml, tmp_path, capsys, monkeypa
     def full(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("trainable.model_folder.save_file", full)
+    monkeypatch.setattr("trainable.model_folder.save_tensors", full)
     message = refused([str(best_yaml), "--out", str(tmp_path / "model")], capsys, code=1)
     assert "cannot be written: " in message
     assert "No space left on device" in message

@@ -156,12 +156,12 @@ def spec(tmp_path, monkeypatch):
 
 
 def test_a_journal_that_fails_in_mid_search_is_one_line(spec, monkeypatch):
-    def broken(self, data, trainable, remaining, switch, scratch):  # noqa: ARG001
+    def broken(self, trainable, shared, remaining, switch, scratch):  # noqa: ARG001
         switch.throw("failed", "cannot record the search: [Errno 28] No space left on device")
 
     monkeypatch.setattr(tuner._Attempt, "fit", broken)
     with pytest.raises(UserError) as caught:
-        tuner.run_trials(spec, tiny_encoded())
+        tuner.run_trials(spec, tiny_encoded(), trainable=object)
     assert caught.value.exit_code == 1
     assert str(caught.value) == (
         "cannot record the search: [Errno 28] No space left on device; free space or check "

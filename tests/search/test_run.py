@@ -145,7 +145,7 @@ def spec(tmp_path, monkeypatch):
     """A search that has its folder; Ray is not started."""
 
     @contextlib.contextmanager
-    def no_ray(*_):
+    def no_ray(*_, **__):
         yield tmp_path
 
     monkeypatch.setattr(tuner, "ray_instance", no_ray)

@@ -63,6 +63,7 @@ def run_python(code: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.timeout(240)
 def test_training_needs_torch_and_transformers_alone():
     code = f"""
 import sys

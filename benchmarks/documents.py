@@ -90,18 +90,6 @@ def stratified(lengths_N: npt.NDArray[np.int64], size: int, *, seed: int) -> npt
     return np.random.default_rng(seed).permutation(by_length_N[quantiles])
 
 
-def take(split: EncodedSplit, docs: npt.NDArray[np.int64]) -> EncodedSplit:
-    """The split of the documents `docs`, in that order."""
-    token_ids, token_offsets = _gather(split.token_ids, split.token_offsets, docs)
-    label_ids, label_offsets = _gather(split.label_ids, split.label_offsets, docs)
-    return EncodedSplit(
-        token_ids=token_ids,
-        token_offsets=token_offsets,
-        label_ids=label_ids,
-        label_offsets=label_offsets,
-    )
-
-
 def long_tailed_labels(
     num_docs: int, num_labels: int, *, per_doc: float, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
@@ -184,11 +172,3 @@ def _draw_words(vocabulary: int, size: int, rng: np.random.Generator) -> npt.NDA
     weights = 1.0 / (np.arange(vocabulary) + 10.0)
     bounds = np.cumsum(weights / weights.sum())
     return np.minimum(np.searchsorted(bounds, rng.random(size)), vocabulary - 1)
-
-
-def _gather(
-    values: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], docs: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    rows = [values[offsets[doc] : offsets[doc + 1]] for doc in docs]
-    sizes = np.cumsum([0, *map(len, rows)])
-    return np.concatenate([np.empty(0, np.int32), *rows]), sizes.astype(np.int64)

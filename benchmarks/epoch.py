@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.documents import Corpus, load_corpus, take
+from benchmarks.documents import Corpus, load_corpus
 from benchmarks.encoders import default_encoder, encoder_named
 from benchmarks.epoch_report import best_way, derived, notes, rows
 from benchmarks.processes import Processes, all_threads, as_a_trial, one_thread
@@ -105,8 +105,8 @@ def measure(corpus: Corpus, plan: Plan, *, encoder_label: str) -> Report:
     config = _engine_config(corpus, plan)
     sample = dataclasses.replace(
         corpus.data,
-        train=take(corpus.data.train, docs),
-        val=take(corpus.data.val, np.arange(1)),
+        train=corpus.data.train.take(docs),
+        val=corpus.data.val.take(np.arange(1)),
     )
     with _engines(config, sample, plan.processes) as engines:
         rounds["engine"] = _rounds(engines, plan.rounds, 0, 0)
@@ -170,7 +170,7 @@ def _jobs(corpus: Corpus, docs: Any, plan: Plan) -> dict[str, Any]:
             kind=kind,
             encoder=corpus.encoder,
             texts=[corpus.texts("train")[doc] for doc in docs],
-            split=take(corpus.data.train, docs),
+            split=corpus.data.train.take(docs),
             num_labels=corpus.data.num_labels,
             max_length=plan.max_length,
             batch_size=plan.batch_size,
@@ -216,7 +216,7 @@ def _engines(config: TrialConfig, data: Any, processes: int) -> Processes:
 def _whole_epochs(config: TrialConfig, corpus: Corpus) -> float:
     """Median seconds of an epoch over the whole training split."""
     progress("engine, whole training split")
-    data = dataclasses.replace(corpus.data, val=take(corpus.data.val, np.arange(1)))
+    data = dataclasses.replace(corpus.data, val=corpus.data.val.take(np.arange(1)))
     with _engines(config, data, 1) as engines:
         engines.call("warm_up", 0)
         return statistics.median(engines.call("round")[0][1] for _ in range(3))

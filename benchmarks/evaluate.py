@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from benchmarks.documents import Corpus, load_corpus, take
+from benchmarks.documents import Corpus, load_corpus
 from benchmarks.encoders import default_encoder, encoder_named
 from benchmarks.engine import EngineLoop
 from benchmarks.processes import Processes, as_a_trial
@@ -66,8 +66,8 @@ def measure(
     samples = {"train": corpus.sample("train", train_docs), "val": corpus.sample("val", val_docs)}
     data = dataclasses.replace(
         corpus.data,
-        train=take(corpus.data.train, samples["train"]),
-        val=take(corpus.data.val, samples["val"]),
+        train=corpus.data.train.take(samples["train"]),
+        val=corpus.data.val.take(samples["val"]),
     )
     environment = as_a_trial() if pick_device().type == "cpu" else {}
     with Processes(EngineLoop, [(config, data)], environment) as engine:

@@ -21,7 +21,7 @@ from trainable.datasets.cache import default_cache_dir
 from trainable.datasets.records import SplitName
 from trainable.device import memory_errors, pick_device, resolve_precision
 from trainable.encoded import EncodedDataset, EncodedSplit
-from trainable.encoders import check_max_length, resolve_encoder
+from trainable.encoders import WEIGHT_SUFFIXES, check_max_length, resolve_encoder
 from trainable.extractor import Extractor
 from trainable.feature_pool import MEMORY_ADVICE, extract
 
@@ -90,9 +90,8 @@ def _key(data: EncodedDataset, config: TrialConfig, folder: Path, how: str) -> s
     digest = hashlib.sha256()
     for part in (_FORMAT, data.fingerprint, str(config.max_length), how):
         digest.update(f"{len(part)}:{part}".encode())
-    weights = {".safetensors", ".bin"}
     for path in sorted(folder.iterdir()):
-        if path.name == "config.json" or path.suffix in weights:
+        if path.name == "config.json" or path.suffix in WEIGHT_SUFFIXES:
             with path.open("rb") as file:
                 digest.update(f"{path.name}:".encode())
                 digest.update(hashlib.file_digest(file, "sha256").digest())

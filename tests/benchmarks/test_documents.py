@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from benchmarks.documents import _lengths, load_corpus, long_tailed_labels, stratified, take
-from tests.tiny import encoded_split
+from benchmarks.documents import _lengths, load_corpus, long_tailed_labels, stratified
 from trainable.errors import UsageError
 
 
@@ -70,15 +69,6 @@ def test_a_sample_is_shuffled_and_the_same_again():
     assert docs.tolist() == stratified(lengths, 50, seed=0).tolist()
     assert docs.tolist() != sorted(docs.tolist())
     assert abs(lengths[docs].mean() - lengths.mean()) < 1
-
-
-def test_take():
-    split = encoded_split([[1, 2], [3], [4, 5, 6]], [[0], [], [1, 2]])
-    some = take(split, np.asarray([2, 0]))
-    wanted = encoded_split([[4, 5, 6], [1, 2]], [[1, 2], [0]])
-    for name, array in wanted.arrays.items():
-        assert some.arrays[name].tolist() == array.tolist()
-    assert len(take(split, np.asarray([1]))) == 1
 
 
 def test_data_that_is_not_there(encoder, tmp_path):

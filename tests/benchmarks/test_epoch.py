@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from benchmarks import epoch
-from benchmarks.documents import take
 from benchmarks.engine import LastStep, StepClock
 from benchmarks.epoch import Plan, choose_plan, measure
 from trainable.config import TrialConfig
@@ -77,7 +76,7 @@ def test_three_loops(corpus):
     lengths = corpus.data.train.lengths
     assert found["documents"]["train_mean_length"] == lengths.mean()
     assert found["documents"]["sample_mean_length"] == pytest.approx(lengths.mean(), rel=0.1)
-    assert len(take(corpus.data.train, corpus.sample("train", 16))) == 16
+    assert len(corpus.data.train.take(corpus.sample("train", 16))) == 16
     goals = {row.what: row.goal for row in report.rows if row.what.startswith("engine / notebook")}
     assert goals["engine / notebook"].startswith("goal: at least 20, ")
     assert goals["engine / notebook side by side"] == ""

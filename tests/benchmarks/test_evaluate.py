@@ -6,7 +6,6 @@ import time
 import numpy as np
 import pytest
 
-from benchmarks.documents import take
 from benchmarks.engine import EngineLoop
 from benchmarks.evaluate import measure
 from trainable.config import TrialConfig
@@ -28,7 +27,7 @@ def test_shares_add_up(corpus):
 
 
 def test_validation_is_the_sessions_own(corpus, monkeypatch):
-    data = dataclasses.replace(corpus.data, val=take(corpus.data.val, np.arange(5)))
+    data = dataclasses.replace(corpus.data, val=corpus.data.val.take(np.arange(5)))
     config = TrialConfig(encoder=corpus.encoder, max_length=64, batch_size=8, mu=0.5)
     engine = EngineLoop(config, data)
     seen = []

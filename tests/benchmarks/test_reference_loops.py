@@ -8,7 +8,6 @@ import torch
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
 from benchmarks import reference_loops
-from benchmarks.documents import take
 from benchmarks.reference_loops import LoopJob, ReferenceLoop, make_loader, parts_that_fit
 
 LABELS = 90
@@ -21,7 +20,7 @@ def job(corpus):
         kind="notebook",
         encoder=corpus.encoder,
         texts=[corpus.texts("train")[doc] for doc in docs],
-        split=take(corpus.data.train, docs),
+        split=corpus.data.train.take(docs),
         num_labels=LABELS,
         max_length=64,
         batch_size=4,

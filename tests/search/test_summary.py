@@ -151,7 +151,7 @@ def test_the_papers_epochs_can_be_compared(tmp_path):
 )
 def test_values_that_are_not_the_papers_are_not_called_so(settings, unlike, tmp_path):
     hardware = Hardware(cpus=2, memory_gib=16.0, gpus=0)
-    spec = resolve(RunRequest(loss="db", settings=settings), hardware, mu=0.7)
+    spec = resolve(RunRequest(loss="db", tune="all", settings=settings), hardware, mu=0.7)
     assert unlike_paper(spec) == unlike
     record = load_search(write_search_folder(tmp_path / "s"))
     record = dataclasses.replace(record, spec=spec)
@@ -165,7 +165,7 @@ def test_a_range_without_the_papers_value_begins_elsewhere(tmp_path):
     path = tmp_path / "space.yaml"
     path.write_text("learning_rate: {low: 1e-5, high: 5e-5}\n")
     hardware = Hardware(cpus=2, memory_gib=16.0, gpus=0)
-    assert unlike_paper(resolve(RunRequest(loss="bce", space=str(path)), hardware)) == (
+    assert unlike_paper(resolve(RunRequest(loss="bce", tune="all", space=str(path)), hardware)) == (
         "learning_rate",
     )
 

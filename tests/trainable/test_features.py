@@ -218,6 +218,9 @@ def test_a_damaged_encoder_is_told_of_by_processes_as_by_one(tmp_path, config, c
 
 
 INTERRUPTED = """
+import signal
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 import pickle, sys, time
 from pathlib import Path
 from trainable import features

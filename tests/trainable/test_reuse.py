@@ -158,7 +158,7 @@ def test_after_a_trial_that_had_no_memory_to_begin(config_of, alone, monkeypatch
     def fail(*_args, **_kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr("trainable.loop.build_model", fail)
+    monkeypatch.setattr("trainable.model.build_model", fail)
     trial = LocalTrial(config=config_of())
     assert trial.train()["end_status"] == "out_of_memory"
     monkeypatch.undo()

@@ -423,7 +423,7 @@ def test_out_of_memory_in_the_set_up(trial_of, ray_config, monkeypatch):
     def fail(*_args, **_kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr("trainable.loop.build_model", fail)
+    monkeypatch.setattr("trainable.model.build_model", fail)
     trial = trial_of()
     result = ended(trial.train(), "out_of_memory")
     assert (result["epoch"], result[BEST_OBJECTIVE]) == (1, 0.0)

@@ -112,6 +112,19 @@ def long_tailed_labels(
     return (pairs % num_labels).astype(np.int32), np.concatenate([[0], np.cumsum(counts_N)])
 
 
+def without_names(num_labels: int, *, pad_id: int, **splits: EncodedSplit) -> EncodedDataset:
+    """Made-up splits (train, val, test) as a dataset: its labels have numbers, and one group."""
+    groups: list[Group] = ["head"] * num_labels
+    return EncodedDataset(
+        name="synthetic",
+        fingerprint="synthetic",
+        label_names=tuple(f"label{number}" for number in range(num_labels)),
+        groups=tuple(groups),
+        pad_id=pad_id,
+        **splits,
+    )
+
+
 def _synthetic(encoder: str, max_length: int, sizes: Mapping[SplitName, int]) -> Corpus:
     tokenizer = _load_tokenizer(resolve_encoder(encoder))
     words = [
@@ -141,15 +154,7 @@ def _synthetic(encoder: str, max_length: int, sizes: Mapping[SplitName, int]) ->
             label_ids=label_ids,
             label_offsets=label_offsets,
         )
-    groups: list[Group] = ["head"] * NUM_LABELS
-    data = EncodedDataset(
-        name="synthetic",
-        fingerprint=f"synthetic-{max_length}",
-        label_names=tuple(f"label{number}" for number in range(NUM_LABELS)),
-        groups=tuple(groups),
-        pad_id=tokenizer.pad_token_id,
-        **splits,
-    )
+    data = without_names(NUM_LABELS, pad_id=tokenizer.pad_token_id, **splits)
     source = "synthetic: random words, Reuters' lengths"
     return Corpus(source=source, encoder=encoder, data=data, texts_by_split=texts)
 

@@ -9,23 +9,24 @@ class FreshTrial:
     """A worker of `benchmarks.startup`; nothing heavy is imported before it is built."""
 
     def __init__(self, data: Any) -> None:
+        # all that a trial of an encoder imports, some of it not before it begins
         import trainable.loop
+        import trainable.model
+        import trainable.static_step
 
-        self._loop = trainable.loop
+        self._loop, self._weights = trainable.loop, trainable.model.PristineWeights
         self._data = data
         self._pristine: Any = None
         self._session: Any = None
 
     def start(self, config: Any) -> dict[str, float]:
         """Start a trial and do one step: when it began and ended, in seconds from the call."""
-        from trainable.model import PristineWeights
-
         called = time.time()
         model = None if self._session is None else self._session.model
         self._session = None
         gc.collect()
         if self._pristine is None:
-            self._pristine = PristineWeights.load(config.encoder)
+            self._pristine = self._weights.load(config.encoder)
         self._session = self._loop.TrainingSession(
             config, self._data, pristine=self._pristine, reuse=model
         )

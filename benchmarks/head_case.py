@@ -10,11 +10,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.documents import long_tailed_labels
+from benchmarks.documents import long_tailed_labels, without_names
 from benchmarks.engine import LastStep, StepClock
 from trainable.config import TrialConfig
-from trainable.datasets.records import Group
-from trainable.encoded import EncodedDataset, EncodedSplit
+from trainable.encoded import EncodedSplit
 from trainable.loop import TrainingSession
 
 FEATURES: Final = 768
@@ -30,12 +29,8 @@ class HeadCase:
 
     def __init__(self, num_docs: int, num_labels: int, head_hidden: int) -> None:
         rng = np.random.default_rng(0)
-        groups: list[Group] = ["head"] * num_labels
-        data = EncodedDataset(
-            name="random",
-            fingerprint=f"random-{num_docs}-{num_labels}",
-            label_names=tuple(f"label{number}" for number in range(num_labels)),
-            groups=tuple(groups),
+        data = without_names(
+            num_labels,
             pad_id=0,
             train=_split(num_docs, num_labels, rng),
             val=_split(_VAL_DOCS, num_labels, rng),

@@ -7,11 +7,11 @@ in all processes at once and gets all answers, as trials run side by side in a s
 import contextlib
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-from trainable.allocator import allocator_environment
+from trainable.allocator import allocator_environment, inherited
 from trainable.errors import UserError
 
 
@@ -36,7 +36,7 @@ class Processes:
         context = multiprocessing.get_context("spawn")
         self._pipes: list[Connection] = []
         self._children = []
-        with _environment(environment or {}):
+        with inherited(environment or {}):
             for some in arguments:
                 ours, theirs = context.Pipe()
                 child = context.Process(target=_serve, args=(theirs, build, some), daemon=True)
@@ -103,20 +103,6 @@ def as_a_trial() -> dict[str, str | None]:
 def all_threads() -> dict[str, str | None]:
     """The environment of a loop that has the machine for itself."""
     return {**one_thread(), "OMP_NUM_THREADS": None}
-
-
-@contextlib.contextmanager
-def _environment(changes: Mapping[str, str | None]) -> Iterator[None]:
-    before = dict(os.environ)
-    for name, value in changes.items():
-        os.environ.pop(name, None)
-        if value is not None:
-            os.environ[name] = value
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def _serve(pipe: Connection, build: Callable[..., Any], arguments: tuple[Any, ...]) -> None:

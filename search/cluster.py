@@ -176,8 +176,6 @@ def _private_options(
     shm = Path("/dev/shm")
     shm_free = shutil.disk_usage(shm).free if shm.is_dir() else sys.maxsize
     allocator = {} if spec.gpus_per_trial else allocator_environment(os.environ)
-    if allocator:  # workers that Ray starts beforehand lack it: they would wait for nothing
-        os.environ.update({"RAY_prestart_worker_first_driver": "0"})
     return {
         "num_cpus": hardware.cpus,
         "num_gpus": hardware.gpus,
@@ -185,6 +183,8 @@ def _private_options(
         "object_store_memory": object_store_bytes(data, weights_bytes, shm_free),
         "_temp_dir": str(scratch / "ray"),
         "runtime_env": {"env_vars": allocator} if allocator else None,
+        # workers started beforehand lack the allocator: they would wait for nothing
+        "_system_config": {"prestart_worker_first_driver": not allocator},
     }
 
 

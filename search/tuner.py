@@ -20,7 +20,7 @@ from search.outcome import outcome_of_error
 from search.spec import SearchSpec
 from search.study import STUDY_FILE, SearchStudy, startup_trials
 from search.winner import drop_stale_weights, evaluate_on_test
-from trainable.config import BEST_OBJECTIVE, TrialConfig
+from trainable.config import BEST_OBJECTIVE
 from trainable.encoded import EncodedDataset
 from trainable.errors import UsageError, UserError, one_line
 
@@ -138,16 +138,19 @@ class _Attempt:
         remaining = spec.trials - len(self.study.ended)
         if remaining <= 0 and not test_is_due(spec.folder):
             return "completed", "nothing was left to do"
-        if trainable is None:
-            trainable, shared = _fine_tuning(spec.config, data)
-        else:
-            shared = {"data": data}
-        weights = shared["pristine"].num_bytes if "pristine" in shared else 0
+        pristine = None
+        if remaining > 0 and trainable is None and spec.config.tune == "all":
+            from trainable.model import PristineWeights
+
+            pristine = PristineWeights.load(spec.config.encoder)
+        weights = 0 if pristine is None else pristine.num_bytes
         with (
             ray_instance(spec, data, weights_bytes=weights) as scratch,
             signals_throw(switch),
         ):
             if remaining > 0:
+                # all actors share these by Ray's object store, once a node
+                shared = {"data": data} | ({"pristine": pristine} if pristine else {})
                 self.fit(trainable, shared, remaining, switch, scratch)
             self.study.interrupt_open()
             if switch.status == "failed":
@@ -162,7 +165,7 @@ class _Attempt:
 
     def fit(
         self,
-        trainable: type,
+        trainable: type | None,
         shared: Mapping[str, Any],
         remaining: int,
         switch: "StopSwitch",
@@ -172,6 +175,9 @@ class _Attempt:
 
         from search.recorder import Recorder
         from search.searcher import StudySearcher
+
+        if trainable is None:
+            from trainable.trial import FineTuneTrial as trainable  # noqa: N813
 
         spec = self.spec
         asha = {"epochs": spec.longest.epochs, "reduction_factor": spec.reduction_factor}
@@ -206,16 +212,6 @@ class _Attempt:
             run_config=_run_config(spec.name, scratch, switch, recorder),
         )
         tuner.fit()
-
-
-def _fine_tuning(config: TrialConfig, data: EncodedDataset) -> tuple[type, dict[str, Any]]:
-    """The trainable, and what all its actors share by Ray's object store, once a node."""
-    from trainable.model import PristineWeights
-    from trainable.trial import FineTuneTrial
-
-    if config.tune == "head":
-        return FineTuneTrial, {"data": data}
-    return FineTuneTrial, {"data": data, "pristine": PristineWeights.load(config.encoder)}
 
 
 def _run_config(name: str, scratch: Path, switch: "StopSwitch", recorder: "Recorder") -> Any:

@@ -1,13 +1,15 @@
-"""jemalloc for training on a CPU, from ray's wheel; imports nothing of ray.
+"""The environment of processes that train on a CPU: jemalloc, from ray's wheel, without its import.
 
 glibc gives large freed blocks back to the system, and each step pays for them anew in page faults:
 two trials side by side trained 12 % faster with jemalloc keeping its pages (docs/LOG.md).
 """
 
+import contextlib
 import functools
 import importlib.util
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +36,17 @@ def allocator_environment(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+@contextlib.contextmanager
+def inherited(changes: Mapping[str, str | None]) -> Iterator[None]:
+    """What processes started inside inherit besides this one's environment; None removes."""
+    before = {name: os.environ.get(name) for name in changes}
+    _set(changes)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
 @functools.cache
 def is_active() -> bool:
     """Whether this process runs on jemalloc."""
@@ -41,6 +54,14 @@ def is_active() -> bool:
         return "libjemalloc" in Path("/proc/self/maps").read_text(errors="replace")
     except OSError:
         return False
+
+
+def _set(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _bundled_library() -> Path | None:

@@ -1,7 +1,7 @@
 """The best weights of a trial: copied to memory once Tune has noted their epoch, written later.
 
 A file of BERT-base takes a second to write, an epoch of it on a good GPU 1.5 s, and only one file
-of a search is ever read (DESIGN D10). So an epoch pays for a copy in memory alone (0.08 s), and
+of a search is ever read (DESIGN D10). So an epoch pays for a copy in memory alone (0.04 s), and
 only if no better weights are on disk. The file is written once the copy has stood for some seconds
 (epochs take minutes), or when the trial ends (they take seconds).
 """

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from trainable.allocator import allocator_environment
+from trainable.allocator import allocator_environment, inherited
 from trainable.encoded import EncodedSplit
 from trainable.errors import UserError
 from trainable.extractor import Extractor
@@ -57,7 +57,7 @@ def extract(
     )
     threads = {"OMP_NUM_THREADS": "1"}
     try:
-        with _environment(allocator_environment(os.environ) | threads), _ctrl_c_held_back():
+        with inherited(allocator_environment(os.environ) | threads), _ctrl_c_held_back():
             futures = {
                 pool.submit(_extract, encoder, precision, part): index
                 for index, part in enumerate(parts)
@@ -108,18 +108,3 @@ def _ctrl_c_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """What processes started within inherit."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -17,6 +17,7 @@ from trainable.config import OBJECTIVE, TrialConfig
 from trainable.datasets import load_dataset
 from trainable.divergence import DivergedError
 from trainable.errors import UsageError, UserError
+from trainable.features import with_features
 from trainable.label_stats import label_stats
 from trainable.loop import TrainingSession
 from trainable.retrain import Retrained, merge_train_and_val, retrain
@@ -46,6 +47,30 @@ class Trial:
     targets: np.ndarray
 
 
+def trained(config, cache):
+    """A session after its best epoch, and what a search would have exported of it."""
+    dataset = load_dataset(config, cache_dir=cache)
+    data = encode_dataset(
+        dataset, encoder=config.encoder, max_length=config.max_length, cache_dir=cache
+    )
+    config = config.replace(mu=label_stats(data.train, data.num_labels).mu_estimate)
+    if config.tune == "head":
+        data = with_features(data, config, cache_dir=cache)
+    session = TrainingSession(config, data)
+    for _ in range(BEST_EPOCH):
+        metrics = session.run_epoch()
+    best = BestConfig(
+        config=config,
+        best_epoch=BEST_EPOCH,
+        threshold=metrics["val/threshold"],
+        validation={name: value for name, value in metrics.items() if name.startswith("val/")},
+        search={"name": "tiny"},
+        data_fingerprint=dataset.fingerprint,
+        versions={},
+    )
+    return session, best
+
+
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trial")
@@ -64,23 +89,7 @@ def trial(tmp_path_factory):
         num_threads=1,
         seed=5,
     )
-    dataset = load_dataset(config, cache_dir=folder / "cache")
-    data = encode_dataset(
-        dataset, encoder=config.encoder, max_length=32, cache_dir=folder / "cache"
-    )
-    config = config.replace(mu=label_stats(data.train, data.num_labels).mu_estimate)
-    session = TrainingSession(config, data)
-    for _ in range(BEST_EPOCH):
-        metrics = session.run_epoch()
-    best = BestConfig(
-        config=config,
-        best_epoch=BEST_EPOCH,
-        threshold=metrics["val/threshold"],
-        validation={name: value for name, value in metrics.items() if name.startswith("val/")},
-        search={"name": "tiny"},
-        data_fingerprint=dataset.fingerprint,
-        versions={},
-    )
+    session, best = trained(config, folder / "cache")
     probs, targets = zip(*session.probabilities("test"), strict=True)
     return Trial(best, folder / "cache", torch.cat(probs).numpy(), torch.cat(targets).numpy())
 

@@ -6,16 +6,10 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from tests.tiny import tiny_encoder
-from tests.trainable.test_retrain import write_data
-from trainable.best import BestConfig
+from tests.trainable.test_retrain import EPOCHS, trained, write_data
 from trainable.config import OBJECTIVE, TrialConfig
-from trainable.datasets import load_dataset
-from trainable.features import with_features
-from trainable.label_stats import label_stats
-from trainable.loop import TrainingSession
 from trainable.model_folder import save_model_folder
 from trainable.retrain import retrain
-from trainable.tokenization import encode_dataset
 
 
 @pytest.fixture(scope="module")
@@ -31,26 +25,12 @@ def made(tmp_path_factory):
         head_hidden=24,
         learning_rate=1e-2,
         batch_size=8,
-        epochs=6,
+        epochs=EPOCHS,
         precision="fp32",
         num_threads=1,
     )
     cache = folder / "cache"
-    dataset = load_dataset(config, cache_dir=cache)
-    data = encode_dataset(dataset, encoder=config.encoder, max_length=32, cache_dir=cache)
-    config = config.replace(mu=label_stats(data.train, data.num_labels).mu_estimate)
-    session = TrainingSession(config, with_features(data, config, cache_dir=cache))
-    for _ in range(4):
-        metrics = session.run_epoch()
-    best = BestConfig(
-        config=config,
-        best_epoch=4,
-        threshold=metrics["val/threshold"],
-        validation={name: value for name, value in metrics.items() if name.startswith("val/")},
-        search={"name": "tiny"},
-        data_fingerprint=dataset.fingerprint,
-        versions={},
-    )
+    session, best = trained(config, cache)
     result = retrain(best, cache_dir=cache)
     save_model_folder(result, folder / "model")
     return session, result, folder / "model"

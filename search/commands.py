@@ -42,7 +42,7 @@ def data(options: argparse.Namespace, terminal: Terminal) -> int:
     from search.describe import describe_dataset
     from search.describe_tables import render_description
     from search.hardware import detect_hardware
-    from search.request import data_config
+    from search.resolve import data_config
     from trainable.datasets import load_dataset
     from trainable.tokenization import encode_dataset
 
@@ -68,7 +68,8 @@ def data(options: argparse.Namespace, terminal: Terminal) -> int:
 def space(options: argparse.Namespace, terminal: Terminal) -> int:
     """Print what is searched for a loss."""
     from search.hardware import Hardware
-    from search.request import RunRequest, resolve
+    from search.request import RunRequest
+    from search.resolve import resolve
     from search.tables import space_table
     from trainable.config import LOSS_HYPERPARAMETERS
 

@@ -19,7 +19,8 @@ from search.plots import draw_plots
 from search.progress import Progress
 from search.provenance import describe_versions
 from search.published import published_row
-from search.request import RunRequest, resolve, says
+from search.request import RunRequest, says
+from search.resolve import resolve
 from search.results import DATASET_NAME, VERSIONS_NAME, SearchRecord, load_search
 from search.spec import SPEC_NAME, SearchSpec
 from search.summary import SUMMARY_NAME, TRIALS_NAME, write_summary

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Self
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from search.credentials import without_credentials
 from search.files import read_yaml, write_yaml
 from spaces import Space
 from trainable.config import TrialConfig
@@ -45,7 +45,6 @@ _OPERATIONAL: Final = frozenset(
 _PLAIN_KINDS: Final[Mapping[str, Any]] = MappingProxyType(
     {"int": (int,), "float": (int, float), "str": (str,)}
 )
-_SECRET_KEYS: Final = re.compile(r"pass|secret|token|key|^user$", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -229,38 +228,6 @@ def check_name(name: str) -> None:
             f"a search name has 1 to 100 letters, digits, '.', '_' or '-' and starts with a "
             f"letter or digit, got '{name}'"
         )
-
-
-def without_credentials(uri: str | None) -> str | None:
-    """`uri` without user information and secret query parameters.
-
-    >>> without_credentials("https://ann:pw@host:5000/x?password=1&ssl=1")
-    'https://host:5000/x?ssl=1'
-    """
-    if uri is None or "://" not in uri:
-        return uri if uri is None else uri.rpartition("@")[2]
-    parts = urlsplit(uri)
-    query = urlencode([(k, v) for k, v in parse_qsl(parts.query) if not _SECRET_KEYS.search(k)])
-    host = parts.netloc.rpartition("@")[2]
-    # by hand: urlunsplit loses a slash of sqlite:////absolute/path
-    return f"{parts.scheme}://{host}{parts.path}{'?' if query else ''}{query}"
-
-
-def scrub(text: str, uri: str) -> str:
-    """`text`, such as an error of a library, without the credentials of `uri`.
-
-    >>> scrub("no answer from http://ann:pw@host/api", "http://ann:pw@host")
-    'no answer from http://host/api'
-    """
-    text = text.replace(uri, without_credentials(uri) or "")
-    parts = urlsplit(uri) if "://" in uri else None
-    if parts is None:
-        return text
-    user, at, _ = parts.netloc.rpartition("@")
-    secrets = [f"{user}{at}", *(v for k, v in parse_qsl(parts.query) if _SECRET_KEYS.search(k))]
-    for secret in filter(None, secrets):
-        text = text.replace(secret, "")
-    return text
 
 
 def _plain(field: dataclasses.Field[Any], value: Any) -> Any:

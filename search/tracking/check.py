@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from search.spec import without_credentials
+from search.credentials import without_credentials
 from trainable.errors import UsageError
 
 DATABASE_NAME: Final = "mlflow.db"

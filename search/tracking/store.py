@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from search.spec import without_credentials
+from search.credentials import without_credentials
 from search.tracking.check import ARTIFACTS_NAME, database_path
 from trainable.errors import UserError
 

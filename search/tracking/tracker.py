@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from search.credentials import scrub, without_credentials
 from search.lock import is_live
-from search.spec import scrub, without_credentials
 from search.tracking.check import database_path
 from search.tracking.links import (
     LOCAL_SERVER,

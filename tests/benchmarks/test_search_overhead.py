@@ -8,9 +8,10 @@ import torch
 
 from benchmarks.encoders import write_random_bert
 from benchmarks.search_overhead import main, parts_of, search_arguments
-from search.cli import build_parser
 from search.hardware import Hardware
-from search.request import RunRequest, resolve
+from search.options import build_parser
+from search.request import RunRequest
+from search.resolve import resolve
 
 
 def event(kind, time, **fields):

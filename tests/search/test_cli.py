@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from search.cli import main, option_strings, parse
+from search.cli import main, parse
+from search.options import option_strings
 
 DATA = ("--encoder", "--split-seed", "--max-train-docs", "--set")
 GOLDEN = {

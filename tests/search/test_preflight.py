@@ -16,7 +16,8 @@ from search.cli import main
 from search.cluster_check import check_cluster
 from search.hardware import Hardware
 from search.preflight import points_left_out, storage_error, warnings_of
-from search.request import RunRequest, resolve
+from search.request import RunRequest
+from search.resolve import resolve
 from trainable.errors import UsageError
 
 HERE = Hardware(cpus=2, memory_gib=16.0, gpus=0)

@@ -5,7 +5,8 @@ import pytest
 from search import hardware as hardware_module
 from search.hardware import Hardware, detect_hardware
 from search.presets import PRESETS, choose_resources, find_preset, most_concurrent
-from search.request import RunRequest, resolve
+from search.request import RunRequest
+from search.resolve import resolve
 from trainable.errors import UsageError
 
 

@@ -7,7 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.spec import SPEC_NAME, SearchSpec, without_credentials
+from search.credentials import without_credentials
+from search.spec import SPEC_NAME, SearchSpec
 from spaces import change_space, space_for
 from trainable.config import LOSS_HYPERPARAMETERS, TrialConfig
 from trainable.errors import UsageError

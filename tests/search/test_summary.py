@@ -11,7 +11,8 @@ from rich.console import Console
 
 from search.hardware import Hardware
 from search.published import PUBLISHED, published_row, unlike_paper
-from search.request import RunRequest, resolve
+from search.request import RunRequest
+from search.resolve import resolve
 from search.results import load_search
 from search.summary import write_summary
 from search.tables import (

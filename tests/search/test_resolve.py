@@ -6,7 +6,8 @@ import pytest
 
 from search.hardware import Hardware
 from search.presets import PRESETS
-from search.request import CLUSTER_CONCURRENCY, RunRequest, data_config, default_name, resolve
+from search.request import RunRequest
+from search.resolve import CLUSTER_CONCURRENCY, data_config, default_name, resolve
 from trainable.config import TrialConfig
 from trainable.errors import UsageError
 

@@ -12,7 +12,7 @@ from trainable.config import TrialConfig
 from trainable.encoded import EncodedDataset
 from trainable.loop import TrainingSession
 from trainable.metrics import split_metrics
-from trainable.thresholds import ThresholdCounts, best_threshold
+from trainable.thresholds import ThresholdCounts, best_threshold, micro_f1_curve
 
 
 class EngineLoop:
@@ -55,7 +55,7 @@ class EngineLoop:
         counts = ThresholdCounts(num_labels, device=device)
         counts.update(probs_NL, targets_NL)
         final = counts.counts()
-        split_metrics("val", final, best_threshold(final), tuple(groups))
+        split_metrics("val", final, best_threshold(micro_f1_curve(final)), tuple(groups))
         return time.perf_counter() - started
 
     def peak(self) -> float:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trainable.config import OBJECTIVE
 from trainable.datasets.records import GROUPS
+from trainable.objectives import objective_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +46,9 @@ def draw_plots(record: "SearchRecord", published: "PublishedRow | None" = None) 
     folder = record.folder / "plots"
     written = []
     if any(trial.epochs for trial in record.trials):
-        written.append(draw_learning_curves(record.trials, folder / "learning_curves.png"))
+        judged = objective_words(record.spec.config.objective)
+        path = folder / "learning_curves.png"
+        written.append(draw_learning_curves(record.trials, path, judged))
     if record.test_report is not None:
         curve, bars = folder / "threshold_curve.png", folder / "groups.png"
         written.append(draw_threshold_curve(record.test_report, curve))
@@ -129,16 +132,19 @@ def draw_groups(
     return _save(figure, path)
 
 
-def draw_learning_curves(trials: Sequence["TrialRecord"], path: Path) -> Path:
-    """Validation micro-F1 of every trial by epoch; those that ended early are faded.
+def draw_learning_curves(
+    trials: Sequence["TrialRecord"], path: Path, judged: str = "micro-F1"
+) -> Path:
+    """The validation objective of every trial by epoch; those that ended early are faded.
 
     Args:
         trials: of one search; those without an epoch are left out.
         path: the PNG to write.
+        judged: the objective, in words.
     """
     from matplotlib.ticker import MaxNLocator
 
-    figure, axes = _canvas("Validation micro-F1 by epoch", "epoch", "micro-F1 (%)")
+    figure, axes = _canvas(f"Validation {judged} by epoch", "epoch", f"{judged} (%)")
     drawn = [trial for trial in trials if trial.epochs]
     ranked = sorted(drawn, key=lambda t: (-(t.best_objective or 0.0), t.number))
     for rank, trial in reversed(list(enumerate(ranked))):

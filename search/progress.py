@@ -15,6 +15,7 @@ from search.progress_state import ProgressState, TrialState, apply, eta_s
 from search.spec import SearchSpec
 from search.tables import value
 from trainable.config import BEST_OBJECTIVE, OBJECTIVE
+from trainable.objectives import MICRO_F1, objective_words
 
 _REFRESH_HZ: Final = 2
 _MAX_RUNNING: Final = 12
@@ -163,16 +164,17 @@ def _header(state: ProgressState, now: float) -> list[str]:
     ]
     if best is not None:
         lines.append(
-            f"best: trial {best.number}, epoch {best.metrics['best/epoch']:g}: micro-F1 "
-            f"{best.best:.4f} at {best.metrics['best/threshold']:.2f}, "
-            f"macro-F1 {best.best_macro:.4f}"
+            f"best: trial {best.number}, epoch {best.metrics['best/epoch']:g}: "
+            f"{objective_words(spec.config.objective, short=True)} {best.best:.4f} "
+            f"at {best.metrics['best/threshold']:.2f}, macro-F1 {best.best_macro:.4f}"
         )
     return lines
 
 
 def _table(state: ProgressState, *, wide: bool) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    for name in ("trial", "epoch", "micro-F1", "best", "macro-F1"):
+    judged = objective_words(state.spec.config.objective, short=True)
+    for name in ("trial", "epoch", judged, "best", "macro-F1"):
         table.add_column(name, justify="right", no_wrap=True)
     if wide:
         table.add_column("docs/s", justify="right", no_wrap=True)
@@ -239,7 +241,7 @@ def _trial_line(state: ProgressState, trial: TrialState, event: Mapping[str, Any
 
 def _validation(trial: TrialState) -> dict[str, float | None]:
     return {
-        "micro_f1": trial.metrics.get(OBJECTIVE),
+        "micro_f1": trial.metrics.get(MICRO_F1),
         "macro_f1": trial.metrics.get("val/macro_f1"),
     }
 

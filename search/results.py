@@ -45,7 +45,7 @@ class TrialRecord:
 
     @property
     def best_objective(self) -> float | None:
-        """Validation micro-F1 of the best epoch so far; None before the first epoch's end."""
+        """The objective of the best epoch so far; None before the first epoch's end."""
         return float(self.epochs[-1][BEST_OBJECTIVE]) if self.epochs else None
 
     @property

@@ -22,7 +22,7 @@ from trainable.errors import UsageError, unknown_name
 
 SPEC_NAME: Final = "spec.yaml"
 SPEC_FORMAT: Final = "longtail-search/spec"
-SPEC_VERSION: Final = 1
+SPEC_VERSION: Final = 2
 
 NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """A search name is a folder, a study and a run name at once."""
@@ -30,7 +30,7 @@ NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 FIXED_IN_A_SEARCH: Final = frozenset(
     {"dataset", "data_path", "split_seed", "max_train_docs", "max_val_docs", "max_test_docs"}
     | {"text_column", "labels_column", "split_column", "label_separator"}
-    | {"encoder", "loss", "tune", "num_threads", "precision", "seed"}
+    | {"encoder", "loss", "objective", "tune", "num_threads", "precision", "seed"}
 )
 """Settings that trials of one search share: data and encoder are loaded once, and a loss has
 hyperparameters that another has not."""

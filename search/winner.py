@@ -99,7 +99,7 @@ def evaluate_on_test(
     Returns:
         `trainable.evaluation.evaluation_report`; with `validation`, the scores on the validation
         documents with one and with several labels, which no epoch records; with
-        `retrained_objective`, the validation micro-F1 that came out, where it was trained again:
+        `retrained_objective`, the objective that came out, where it was trained again:
         the same as in the search on the same device. The threshold is then that of the new
         training.
     """

@@ -43,6 +43,7 @@ class DummyTrial(Trainable):
             **self._best_metrics(),
             "epoch": self._epoch,
             "train/loss": 1.0 / self._epoch,
+            "val/objective": value,
             "val/micro_f1": value,
             "val/macro_f1": value / 2,
             "time/epoch_s": 0.1,
@@ -93,7 +94,7 @@ class DummyTrial(Trainable):
 
     def _best_metrics(self):
         value, epoch = self._best
-        return {"best/val/micro_f1": value, "best/epoch": epoch, "best/threshold": 0.4}
+        return {"best/objective": value, "best/epoch": epoch, "best/threshold": 0.4}
 
 
 def dummy_report(config, data, weights, threshold, epoch):

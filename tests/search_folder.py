@@ -32,7 +32,7 @@ FIRST_PART = 9  # events: trial 0 is over, trial 1 has its first epoch
 def write_search_folder(folder: Path, *, dataset: str = "demo", whole: bool = True) -> Path:
     """Write a search into `folder`; `whole=False`: only the first part of the journal."""
     folder.mkdir(parents=True, exist_ok=True)
-    spec = {"format": "longtail-search/spec", "version": 1, **_spec(folder, dataset)}
+    spec = {"format": "longtail-search/spec", "version": 2, **_spec(folder, dataset)}
     (folder / "spec.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
     _write(folder / "dataset.json", _dataset(dataset))
     _write(
@@ -88,6 +88,7 @@ def epoch_metrics(number: int, epoch: int) -> dict[str, float]:
         "train/loss": 0.7 / epoch,
         "train/learning_rate": TRIALS[number][0],
         "val/loss": 0.5 / epoch,
+        "val/objective": value,
         "val/micro_f1": value,
         "val/macro_f1": value - 0.2,
         "val/micro_f1_at_0.5": value - 0.05,
@@ -98,7 +99,9 @@ def epoch_metrics(number: int, epoch: int) -> dict[str, float]:
             for place, group in enumerate(("head", "medium", "tail"))
             for average in ("micro", "macro")
         },
-        "best/val/micro_f1": value,
+        "best/objective": value,
+        "best/micro_f1": value,
+        "best/macro_f1": value - 0.2,
         "best/epoch": epoch,
         "best/threshold": 0.4,
         "time/epoch_s": 9.5,

@@ -129,7 +129,7 @@ def test_the_prepared_view_has_charts(page, served):
     replay, base = served
     link = view_link(base, replay.sender.experiment_id, replay.sender.search_id)
     show(page, link + "&compareRunsMode=CHART")
-    for title in ("Parallel Coordinates", "best/val/micro_f1"):
+    for title in ("Parallel Coordinates", "best/objective"):
         page.get_by_role("heading", name=title, exact=True).wait_for()
     shoot(page, "charts")
 

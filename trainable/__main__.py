@@ -16,6 +16,7 @@ from trainable.best import BestConfig
 from trainable.config import OBJECTIVE
 from trainable.datasets.records import GROUPS
 from trainable.errors import UserError, one_line
+from trainable.objectives import objective_words
 
 if TYPE_CHECKING:
     from trainable.retrain import Retrained
@@ -83,13 +84,14 @@ def _run(options: argparse.Namespace) -> "Retrained":
 
     check_new_folder(options.out)
     config = best.config
+    name = objective_words(config.objective)
     _note(
         f"training {config.loss} on {config.dataset} ({options.train_on}) with {config.encoder}: "
         f"{best.best_epoch} of {config.epochs} epochs"
     )
 
     def on_epoch(metrics: Mapping[str, float]) -> None:
-        score = "" if options.train_on != "train" else f"  val micro-F1 {_percent(metrics)}"
+        score = "" if options.train_on != "train" else f"  val {name} {_percent(metrics)}"
         _note(
             f"epoch {metrics['epoch']}/{best.best_epoch}  train loss {metrics['train/loss']:.4g}"
             f"{score}  {metrics['time/epoch_s']:.0f} s"
@@ -105,7 +107,7 @@ def _run(options: argparse.Namespace) -> "Retrained":
     save_model_folder(result, options.out)
     if result.repeats_trial is False:
         _note(
-            "warning: validation micro-F1 differs from the trial's: another machine, "
+            "warning: the validation score differs from the trial's: another machine, "
             "other library versions or another number of threads"
         )
     _note(f"model written to {options.out}")
@@ -140,7 +142,8 @@ def _table(result: "Retrained") -> str:
     if result.validation is None:
         lines.append(f"no validation score (train+val); the trial's: {theirs}")
     else:
-        lines.append(f"validation micro-F1 {_percent(result.validation)} (the trial's: {theirs})")
+        score = objective_words(result.best.config.objective)
+        lines.append(f"validation {score} {_percent(result.validation)} (the trial's: {theirs})")
     return "\n".join(lines)
 
 

@@ -16,7 +16,7 @@ from trainable.errors import UsageError, unknown_name
 from trainable.paths import write_text
 
 BEST_FORMAT: Final = "longtail-search/best"
-BEST_VERSION: Final = 1
+BEST_VERSION: Final = 2
 
 _HEADER: Final = "# Written by `python -m search export`; train it with `python -m trainable`.\n"
 
@@ -36,7 +36,7 @@ class BestConfig:
     threshold: float
     """Chosen on validation at that epoch, in (0, 1)."""
     validation: Mapping[str, Any]
-    """Metrics of that epoch by their names in the journal; at least `val/micro_f1`."""
+    """Metrics of that epoch by their names in the journal; at least `val/objective`."""
     search: Mapping[str, Any]
     """Where it came from, for people: name of the search, trial, number of trials ..."""
     data_fingerprint: str
@@ -63,7 +63,7 @@ class BestConfig:
 
     @property
     def objective(self) -> float:
-        """Validation micro-F1 of the trial at its best epoch and threshold."""
+        """What the trial was judged by, at its best epoch and threshold; in [0, 1]."""
         return float(self.validation[OBJECTIVE])
 
     def save(self, path: Path) -> None:

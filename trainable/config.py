@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, Self
 
 from trainable.errors import UsageError, unknown_name
+from trainable.objectives import scores_of
 
 LOSS_HYPERPARAMETERS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -31,10 +32,11 @@ PAPER_LOSS_VALUES: Final[Mapping[str, float]] = MappingProxyType(
 )
 """The paper's values. `mu` is absent: it is estimated from the data (DESIGN D3)."""
 
-OBJECTIVE: Final = "val/micro_f1"
-"""What a trial is judged by: validation micro-F1 at the best single threshold."""
+OBJECTIVE: Final = "val/objective"
+"""What a trial is judged by: `TrialConfig.objective` of the validation documents, by default their
+micro-F1, at the single threshold where it is highest."""
 
-BEST_OBJECTIVE: Final = f"best/{OBJECTIVE}"
+BEST_OBJECTIVE: Final = "best/objective"
 """The objective of the best epoch so far: the one number that ASHA, Optuna, the summary, the
 export and the retraining use (DESIGN D6)."""
 
@@ -138,6 +140,9 @@ class TrialConfig:
     lambda_: float | None = None
     """Negative-tolerant shift: scale of negative logits."""
 
+    objective: str = "micro_f1"
+    """What chooses the best epoch and the threshold: micro_f1, macro_f1, tail_micro_f1, several of
+    them joined by `+` for their mean, or `mean` for that of all three (`trainable.objectives`)."""
     learning_rate: float = 1e-4
     """Peak learning rate of AdamW."""
     batch_size: int = 32
@@ -168,6 +173,7 @@ class TrialConfig:
         _check_choice("precision", self.precision, PRECISIONS)
         for field in dataclasses.fields(self):
             _check_value(field, getattr(self, field.name))
+        scores_of(self.objective)
         used = LOSS_HYPERPARAMETERS[self.loss]
         for name in (*PAPER_LOSS_VALUES, "mu"):
             if name not in used and getattr(self, name) is not None:

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from trainable.batching import batches_of, epoch_order
-from trainable.config import BEST_OBJECTIVE, OBJECTIVE, TrialConfig
+from trainable.best_epoch import BestEpoch, best_metrics
+from trainable.config import OBJECTIVE, TrialConfig
 from trainable.datasets.records import SplitName
 from trainable.device import (
     cpu_threads,
@@ -34,9 +35,10 @@ from trainable.head import HeadForward, build_head
 from trainable.label_stats import label_stats
 from trainable.losses import LossFunction, build_loss
 from trainable.metrics import split_metrics
+from trainable.objectives import SCORE_KEYS, objective_curve
 from trainable.optim import build_optimizer, learning_rate_at
 from trainable.step import AnyForward, OptimizerStep
-from trainable.thresholds import THRESHOLDS_K, Counts, ThresholdCounts, best_threshold
+from trainable.thresholds import THRESHOLDS_K, ThresholdCounts, best_threshold
 
 if TYPE_CHECKING:
     from trainable.model import PristineWeights
@@ -45,17 +47,6 @@ _TRIM_STEPS: Final = 8
 _CHUNK_DOCS: Final = 1024
 _CHUNK_ELEMENTS: Final = 2**24
 """Of the [B, L] tensors of an evaluation, whatever the number of labels (DESIGN D12)."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class BestEpoch:
-    """The first epoch with the highest objective so far."""
-
-    epoch: int
-    """Counted from 1."""
-    objective: float
-    """`val/micro_f1` at `threshold`."""
-    threshold: float
 
 
 class TrainingSession:
@@ -138,12 +129,7 @@ class TrainingSession:
     @property
     def best_metrics(self) -> dict[str, float]:
         """The `best/...` metrics; before the first validation the objective is 0."""
-        best = self.best or BestEpoch(epoch=0, objective=0.0, threshold=0.5)
-        return {
-            BEST_OBJECTIVE: best.objective,
-            "best/epoch": best.epoch,
-            "best/threshold": best.threshold,
-        }
+        return best_metrics(self.best)
 
     def run_epoch(self) -> dict[str, float]:
         """Train one epoch, then validate.
@@ -193,9 +179,12 @@ class TrainingSession:
             counts.update(torch.sigmoid(logits_BL), targets_BL)
             total_loss += self._loss(logits_BL, targets_BL).item() * len(logits_BL)
         final = counts.counts()
+        objective_K = objective_curve(self.config.objective, final, self.data.groups)
+        index = self._threshold_index(split, objective_K)
         return {
             f"{split}/loss": total_loss / max(1, len(self.data.split(split))),
-            **split_metrics(split, final, self._threshold_index(split, final), self.data.groups),
+            f"{split}/objective": float(objective_K[index]),
+            **split_metrics(split, final, index, self.data.groups),
         }
 
     def probabilities(self, split: SplitName) -> Iterator[tuple[Tensor, Tensor]]:
@@ -256,9 +245,9 @@ class TrainingSession:
         total_steps = self.config.epochs * self._steps_per_epoch
         return learning_rate_at(step, total_steps=total_steps, config=self.config)
 
-    def _threshold_index(self, split: SplitName, counts: Counts) -> int:
+    def _threshold_index(self, split: SplitName, objective_K: Tensor) -> int:
         if split == "val":
-            return best_threshold(counts)
+            return best_threshold(objective_K)
         threshold = 0.5 if self.best is None else self.best.threshold
         return int(np.argmin(np.abs(np.asarray(THRESHOLDS_K) - threshold)))
 
@@ -269,6 +258,7 @@ class TrainingSession:
                 epoch=self.epoch,
                 objective=objective,
                 threshold=validation["val/threshold"],
+                scores={n: validation[key] for n, key in SCORE_KEYS.items() if key in validation},
             )
 
 

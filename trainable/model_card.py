@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from trainable.config import OBJECTIVE
 from trainable.datasets.records import GROUPS
+from trainable.objectives import objective_words
 from trainable.retrain import Retrained
 
 _SUBSETS: Final = (("single_label", "one label"), ("multi_label", "several labels"))
@@ -102,14 +103,15 @@ def _scores(report: Any) -> str:
 
 def _validation(result: Retrained) -> str:
     theirs = f"{100 * result.best.objective:.2f}"
+    score = objective_words(result.best.config.objective)
     if result.validation is None:
         return (
             "Trained on training and validation documents together: no validation score exists, "
             "and the threshold is the one that the search chose when it trained on the training "
-            f"documents alone (validation micro-F1 there: {theirs})."
+            f"documents alone (validation {score} there: {theirs})."
         )
     ours = f"{100 * result.validation[OBJECTIVE]:.2f}"
-    return f"Validation micro-F1: {ours}; of the trial in the search: {theirs}."
+    return f"Validation {score}: {ours}; of the trial in the search: {theirs}."
 
 
 def _training(result: Retrained) -> str:

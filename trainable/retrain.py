@@ -32,7 +32,7 @@ TrainOn = Literal["train", "train+val"]
 TRAIN_ON: Final[tuple[TrainOn, ...]] = get_args(TrainOn)
 
 OBJECTIVE_TOLERANCE: Final = 1e-3
-"""How far validation micro-F1 may lie from the trial's on the same machine."""
+"""How far the objective may lie from the trial's on the same machine."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +56,7 @@ class Retrained:
 
     @property
     def repeats_trial(self) -> bool | None:
-        """Whether validation micro-F1 is the trial's; None for train+val."""
+        """Whether the objective is the trial's; None for train+val."""
         if self.validation is None:
             return None
         return abs(self.validation[OBJECTIVE] - self.best.objective) <= OBJECTIVE_TOLERANCE

@@ -107,11 +107,10 @@ def f1(tp: Tensor, fp: Tensor, fn: Tensor) -> Tensor:
     return (2 * tp).double() / total.clamp_min(1).double()
 
 
-def best_threshold(counts: Counts) -> int:
-    """Index into `THRESHOLDS_K` of the highest micro-F1; of equals the one nearest to 0.5.
+def best_threshold(score_K: Tensor) -> int:
+    """Index into `THRESHOLDS_K` of the highest score, [K]; of equals the one nearest to 0.5.
 
     Of two equally near the lower one.
     """
-    micro_K = micro_f1_curve(counts)
-    equals = (micro_K == micro_K.max()).nonzero().flatten().tolist()
+    equals = (score_K == score_K.max()).nonzero().flatten().tolist()
     return int(min(equals, key=lambda k: abs(k - HALF)))

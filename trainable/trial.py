@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import torch
 from ray.tune import Trainable
 
+from trainable.best_epoch import best_metrics
 from trainable.best_weights import BestCopy, BestWeights
 from trainable.checkpoint import (
     checkpoint_path,
@@ -21,7 +22,7 @@ from trainable.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from trainable.config import BEST_OBJECTIVE, TrialConfig
+from trainable.config import TrialConfig
 from trainable.device import is_out_of_memory, pick_device
 from trainable.divergence import DivergedError
 from trainable.encoded import EncodedDataset
@@ -272,8 +273,7 @@ class FineTuneTrial(Trainable):
 
     def _ended(self, status: str, reason: str) -> dict[str, Any]:
         if self._session is None:
-            best = {BEST_OBJECTIVE: 0.0, "best/epoch": 0, "best/threshold": 0.5}
-            epoch = 1
+            best, epoch = best_metrics(None), 1
         else:
             best = self._session.best_metrics
             epoch = self._session.epoch + 1

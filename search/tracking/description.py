@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from search.tracking.messages import Translator
+from trainable.objectives import objective_words
 
 _GROUPS = ("head", "medium", "tail")
 _OUTCOMES = {
@@ -28,7 +29,7 @@ def describe(
     parts = [
         f"Loss **{config['loss']}** on **{data}** with encoder {config['encoder']}: "
         f"{_trial_counts(translator)}. {_outcome(translator)}",
-        _best(translator),
+        _best(translator, config.get("objective", "micro_f1")),
         _test(report),
         f"### Commands\n\n```\npython -m search export {name}\npython -m search resume {name}\n```",
     ]
@@ -47,7 +48,7 @@ def _trial_counts(translator: Translator) -> str:
     return f"{len(statuses)} trials" + (f" ({listed})" if listed else "")
 
 
-def _best(translator: Translator) -> str:
+def _best(translator: Translator, objective_name: str) -> str:
     number = translator.leader
     trial = None if number is None else translator.trials[number]
     if trial is None or trial.best is None:
@@ -56,8 +57,9 @@ def _best(translator: Translator) -> str:
     rows = "\n".join(f"| {key} | {_value(value)} |" for key, value in trial.params.items())
     return (
         f"### Best configuration: trial {number}\n\n"
-        f"Validation micro-F1 **{objective:.4f}** after epoch {epoch:.0f} at threshold "
-        f"{threshold:.2f}.\n\n| setting | value |\n| --- | --- |\n{rows}"
+        f"Validation {objective_words(objective_name)} **{objective:.4f}** "
+        f"after epoch {epoch:.0f} at threshold {threshold:.2f}.\n\n"
+        f"| setting | value |\n| --- | --- |\n{rows}"
     )
 
 

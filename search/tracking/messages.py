@@ -93,6 +93,8 @@ class TrialState:
     status: str = "running"
     best: tuple[float, float, float] | None = None
     """Objective, epoch, threshold; None before the first epoch."""
+    best_scores: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """All `best/...` metrics of that epoch."""
 
 
 class Translator:
@@ -167,14 +169,15 @@ class Translator:
         number, epoch, metrics = event["trial"], event["epoch"], event["metrics"]
         trial = self.trials[number]
         trial.heard_ms, trial.epochs = self.heard_ms, epoch
-        values = {k: v for k, v in metrics.items() if k not in _FROM_BEST and k != "epoch"}
+        values = {k: v for k, v in metrics.items() if not k.startswith("best/") and k != "epoch"}
         points = self._points(values, step=epoch)
         told = []
         best = _best_of(metrics)
         if best is not None and best != trial.best:
             trial.best = best
+            trial.best_scores = {k: v for k, v in metrics.items() if k.startswith("best/")}
             # step 0: a bar chart over trials; at the best epoch it would be lone dots
-            points += self._points(dict(zip(_FROM_BEST, best, strict=True)), step=0)
+            points += self._points(trial.best_scores, step=0)
             if self.leader is None or self._rank(number) >= self._rank(self.leader):
                 self.leader = number
                 told = self._tell_leader()
@@ -220,10 +223,10 @@ class Translator:
 
     def _tell_leader(self) -> list[Message]:
         assert self.leader is not None, "told only when there is one"
-        best = self.trials[self.leader].best
-        if best is None:
+        leader = self.trials[self.leader]
+        if leader.best is None:
             return []
-        values = {**dict(zip(_FROM_BEST, best, strict=True)), "best/trial": float(self.leader)}
+        values = {**leader.best_scores, "best/trial": float(self.leader)}
         return [Message(trial=None, points=self._points(values, step=0))]
 
     def _points(self, values: Mapping[str, Any], *, step: int) -> tuple[Point, ...]:

@@ -9,10 +9,17 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from search.tracking.links import trials_filter
-from trainable.config import BEST_OBJECTIVE, OBJECTIVE
+from trainable.config import BEST_OBJECTIVE
+from trainable.objectives import MICRO_F1
 
 TAG_PREFIX: Final = "mlflow.sharedViewState."
-_METRICS: Final = (BEST_OBJECTIVE, "best/epoch", "best/threshold", "val/macro_f1")
+_METRICS: Final = (
+    BEST_OBJECTIVE,
+    "best/micro_f1",
+    "best/macro_f1",
+    "best/tail_micro_f1",
+    "best/epoch",
+)
 _LOG_RATE: Final = "hp/log10_learning_rate"
 _RUNS: Final = 20  # drawn at first
 _CURVES: Final = "curves"
@@ -100,7 +107,7 @@ def _charts(params: Sequence[str]) -> list[dict[str, Any]]:
             "yaxis": {"key": BEST_OBJECTIVE, "type": "METRIC"},
         },
         {**_chart("BAR", "bars", _OVERVIEW), "metricKey": BEST_OBJECTIVE},
-        *(_line_chart(key) for key in (OBJECTIVE, "val/macro_f1", "val/loss", "train/loss")),
+        *(_line_chart(key) for key in (MICRO_F1, "val/macro_f1", "val/loss", "train/loss")),
     ]
 
 

@@ -22,7 +22,7 @@ def score(tmp_path, monkeypatch):
     events = EventLog(Journal(spec.folder / "journal.jsonl"))
     params = spec.space.paper_point()
     events.emit("trial_started", trial=4, params=params)
-    metrics = {"best/val/micro_f1": 0.5, "best/epoch": 2, "best/threshold": 0.3}
+    metrics = {"best/objective": 0.5, "best/epoch": 2, "best/threshold": 0.3}
     events.emit("epoch", trial=4, epoch=2, metrics=metrics)
 
     def run(evaluate, *, kept_epoch=None):

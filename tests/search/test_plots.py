@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,6 +23,7 @@ class Record:
 
     def __init__(self, folder, trials=(), report=None):
         self.folder, self.trials, self.test_report = folder, trials, report
+        self.spec = SimpleNamespace(config=SimpleNamespace(objective="macro_f1"))
 
 
 def size(path):

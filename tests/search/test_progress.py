@@ -29,9 +29,10 @@ def epoch(number, epoch, at, value=0.5, best=None, epoch_s=10.0):
         "epoch": epoch,
         "time": at,
         "metrics": {
+            "val/objective": value,
             "val/micro_f1": value,
             "val/macro_f1": value / 2,
-            "best/val/micro_f1": value if best is None else best[0],
+            "best/objective": value if best is None else best[0],
             "best/epoch": epoch if best is None else best[1],
             "best/threshold": 0.41,
             "time/epoch_s": epoch_s,

@@ -128,7 +128,7 @@ def test_ties_go_to_the_lower_number(tmp_path):
 def test_a_trial_without_a_scored_epoch_is_never_best(tmp_path):
     folder = write_search_folder(tmp_path / "s", whole=False)
     (folder / "journal.jsonl").write_text("")
-    metrics = {"best/val/micro_f1": 0.0, "best/epoch": 0}
+    metrics = {"best/objective": 0.0, "best/epoch": 0}
     rows = [
         {"event": "search_started", "attempt": 1},
         {"event": "trial_started", "trial": 0, "params": {}},

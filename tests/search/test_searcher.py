@@ -63,6 +63,7 @@ class Search:
     def step(self, trial, epoch, value, *, best=None, stop=False, **more):
         result = {
             "epoch": epoch,
+            "val/objective": value,
             "val/micro_f1": value,
             BEST_OBJECTIVE: value if best is None else best,
             "best/epoch": epoch,
@@ -305,6 +306,7 @@ def test_the_metrics_are_the_trials_own(search):
     search.step(trial, 1, 0.3)
     [event] = [event for event in search.heard if event["event"] == "epoch"]
     assert event["metrics"] == {
+        "val/objective": 0.3,
         "val/micro_f1": 0.3,
         BEST_OBJECTIVE: 0.3,
         "best/epoch": 1,

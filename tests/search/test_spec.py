@@ -172,7 +172,7 @@ def test_a_wrong_value_is_named(changes, message):
     ("edit", "message"),
     [
         ({"format": "other"}, "must begin with 'format: longtail-search/spec'"),
-        ({"version": 2}, "has version 2 of longtail-search/spec, this program reads version 1"),
+        ({"version": 3}, "has version 3 of longtail-search/spec, this program reads version 2"),
         ({"trails": 3}, "unknown key 'trails': did you mean 'trials'?"),
         ({"trials": None}, "'trials' must be of type int, got None"),
         ({"trials": "3"}, "'trials' must be of type int, got '3'"),

@@ -22,7 +22,7 @@ def started(trial):
 
 
 def epoch(trial, number, best, best_epoch):
-    metrics = {"best/val/micro_f1": best, "best/epoch": best_epoch, "best/threshold": 0.3}
+    metrics = {"best/objective": best, "best/epoch": best_epoch, "best/threshold": 0.3}
     return {"event": "epoch", "trial": trial, "epoch": number, "metrics": metrics}
 
 

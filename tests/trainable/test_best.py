@@ -16,7 +16,7 @@ BEST = BestConfig(
     config=TrialConfig(dataset="demo", encoder="minilm", loss="db", mu=0.9, epochs=5),
     best_epoch=3,
     threshold=0.43,
-    validation={"val/micro_f1": 0.87, "val/macro_f1": 0.5},
+    validation={"val/objective": 0.87, "val/micro_f1": 0.87, "val/macro_f1": 0.5},
     search={"name": "first", "trial": 4},
     data_fingerprint="0123456789abcdef",
     versions={"torch": "2.13.0"},
@@ -65,7 +65,7 @@ def test_round_trip_of_any_numbers(tmp_path_factory, rate, epochs, threshold, se
         config=config,
         best_epoch=epochs,
         threshold=threshold,
-        validation={"val/micro_f1": threshold},
+        validation={"val/objective": threshold},
         search={},
         data_fingerprint="f",
         versions={},
@@ -78,7 +78,7 @@ def test_round_trip_of_any_numbers(tmp_path_factory, rate, epochs, threshold, se
 def test_it_is_readable(path):
     text = path.read_text()
     assert text.startswith("# Written by `python -m search export`")
-    assert "format: longtail-search/best\nversion: 1\nconfig:\n" in text
+    assert "format: longtail-search/best\nversion: 2\nconfig:\n" in text
 
 
 def test_a_number_as_people_write_it(path):
@@ -91,8 +91,8 @@ def test_a_number_as_people_write_it(path):
     [
         (lambda v: v.update(format="x"), "not a best.yaml: it must hold 'format: longtail-search"),
         (
-            lambda v: v.update(version=2),
-            "version 2 of longtail-search/best, but this program reads version 1: "
+            lambda v: v.update(version=3),
+            "version 3 of longtail-search/best, but this program reads version 2: "
             "export it again with this program",
         ),
         (lambda v: v.pop("version"), "version None of longtail-search/best, but this program"),
@@ -132,7 +132,7 @@ def test_a_number_as_people_write_it(path):
         (lambda v: v.update(validation=0.87), "validation must be a mapping, got 0.87"),
         (
             lambda v: v.update(validation={}),
-            "validation must hold val/micro_f1 in [0, 1], got None",
+            "validation must hold val/objective in [0, 1], got None",
         ),
         (lambda v: v.update(data_fingerprint=123), "data_fingerprint must be text, got 123"),
         (lambda v: v.update(versions=None), "versions must be a mapping, got None"),

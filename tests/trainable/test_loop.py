@@ -79,6 +79,7 @@ def test_keys_of_a_result(session_of):
     groups = {f"val/{g}/{k}_f1" for g in ("head", "medium", "tail") for k in ("micro", "macro")}
     assert set(result) == groups | {
         *("epoch", "train/loss", "train/learning_rate", "val/loss", "val/threshold"),
+        *("val/objective", "best/micro_f1", "best/macro_f1", "best/tail_micro_f1"),
         *("val/micro_f1", "val/macro_f1", "val/micro_f1_at_0.5", "val/macro_f1_at_0.5"),
         *(BEST_OBJECTIVE, "best/epoch", "best/threshold"),
         *("time/epoch_s", "time/train_docs_per_s"),
@@ -291,7 +292,7 @@ def test_best_is_the_first_epoch_with_the_highest_objective(session_of, monkeypa
     monkeypatch.setattr(
         session,
         "evaluate",
-        lambda _split: {"val/micro_f1": next(objectives), "val/threshold": next(epochs) / 10},
+        lambda _split: {"val/objective": next(objectives), "val/threshold": next(epochs) / 10},
     )
     assert session.best_metrics == {BEST_OBJECTIVE: 0.0, "best/epoch": 0, "best/threshold": 0.5}
     results = [session.run_epoch() for _ in range(4)]

@@ -45,7 +45,7 @@ def best_yaml(tmp_path_factory):
         config=config.replace(mu=mu),
         best_epoch=1,
         threshold=0.3,
-        validation={"val/micro_f1": 0.99},
+        validation={"val/objective": 0.99},
         search={},
         data_fingerprint=dataset.fingerprint,
         versions={},
@@ -69,7 +69,7 @@ def test_prints_a_table_and_a_warning(best_yaml, tmp_path, capsys):
     assert lines[0].endswith(": 1 of 2 epochs")
     assert lines[1].startswith("epoch 1/1  train loss ")
     assert "val micro-F1" in lines[1]
-    assert lines[2].startswith("warning: validation micro-F1 differs from the trial's: ")
+    assert lines[2].startswith("warning: the validation score differs from the trial's: ")
     assert lines[3] == f"model written to {tmp_path / 'model'}"
     assert len(lines) == 4
 
@@ -160,7 +160,7 @@ def test_a_full_disk_leaves_nothing_behind(best_yaml, tmp_path, capsys, monkeypa
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 7}, "version 7 of longtail-search/best, but this program reads version 1"),
+        ({"version": 7}, "version 7 of longtail-search/best, but this program reads version 2"),
         ({"threshold": "high"}, "threshold must lie in (0, 1), got 'high'"),
         ({"data_fingerprint": "0" * 64}, "are not those of the search: fingerprint "),
         ({"colour": "red"}, "unknown key 'colour': "),

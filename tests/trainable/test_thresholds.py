@@ -136,7 +136,7 @@ def hand_made(tp, fp, fn):
 )
 def test_best_threshold(tp, expected):
     missed = {k: 4 - tp.get(k, 0) for k in range(99)}
-    assert best_threshold(hand_made(tp, {}, missed)) == expected
+    assert best_threshold(micro_f1_curve(hand_made(tp, {}, missed))) == expected
 
 
 def test_split_metrics_equal_scikit_learn():
@@ -165,7 +165,7 @@ def test_a_group_without_labels_has_no_keys():
 
 def test_no_documents_score_nothing():
     counts = ThresholdCounts(2).counts()
-    metrics = split_metrics("val", counts, best_threshold(counts), ("head", "tail"))
+    metrics = split_metrics("val", counts, best_threshold(micro_f1_curve(counts)), ("head", "tail"))
     assert metrics["val/micro_f1"] == metrics["val/macro_f1"] == 0.0
 
 
@@ -173,7 +173,7 @@ def test_memory_at_the_size_of_pubmed():
     """5,000 x 18,211 in batches of 32: below 2 GiB, in a process of its own."""
     code = """
 import resource, torch
-from trainable.thresholds import ThresholdCounts, best_threshold, macro_f1_curve
+from trainable.thresholds import ThresholdCounts, best_threshold, macro_f1_curve, micro_f1_curve
 start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 counter = ThresholdCounts(18211)
 probs = torch.linspace(0, 0.02, 32 * 18211).reshape(32, 18211)
@@ -181,7 +181,7 @@ targets = probs > 0.0199
 for batch in range(0, 5000, 32):
     counter.update(probs, targets)
 counts = counter.counts()
-best_threshold(counts), macro_f1_curve(counts)
+best_threshold(micro_f1_curve(counts)), macro_f1_curve(counts)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, start)
 """
     done = subprocess.run(

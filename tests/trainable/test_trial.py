@@ -117,7 +117,7 @@ def test_an_epoch_that_tune_never_noted_does_not_take_the_place_of_one_that_it_d
     monkeypatch.setattr(
         trial._session,
         "evaluate",
-        lambda _split: {"val/micro_f1": next(scores), "val/threshold": 0.5},
+        lambda _split: {"val/objective": next(scores), "val/threshold": 0.5},
     )
     trial.train()
     state = clone(trial)
@@ -223,7 +223,7 @@ def test_best_weights_that_a_checkpoint_lacks_are_on_disk_before_it(
     trial_of, tmp_path, monkeypatch
 ):
     trial = trial_of(epochs=4, weights_dir=str(tmp_path / "weights"), **saving(tmp_path))
-    worse = {"val/micro_f1": 0.0, "val/threshold": 0.5}
+    worse = {"val/objective": 0.0, "val/threshold": 0.5}
     path = weights_path(tmp_path / "weights", 0)
     trial.train()
     assert not path.exists()

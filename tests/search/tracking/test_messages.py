@@ -17,8 +17,8 @@ def started(number, time, **more):
 
 
 def epoch(number, nth, value, time, **metrics):
-    best = {"best/val/micro_f1": value, "best/epoch": nth, "best/threshold": 0.5}
-    metrics = {"epoch": nth, "val/micro_f1": value, **best, **metrics}
+    best = {"best/objective": value, "best/epoch": nth, "best/threshold": 0.5}
+    metrics = {"epoch": nth, "val/objective": value, "val/micro_f1": value, **best, **metrics}
     return {"event": "epoch", "trial": number, "epoch": nth, "metrics": metrics, "time": time}
 
 
@@ -72,13 +72,13 @@ def test_an_epoch_is_the_step_and_the_journal_has_the_time():
 
 def test_best_stands_at_step_0_and_is_told_only_when_it_changes():
     rows = [started(0, 1), epoch(0, 1, 0.5, 2), epoch(0, 2, 0.7, 3)]
-    rows.append(epoch(0, 3, 0.6, 4, **{"best/val/micro_f1": 0.7, "best/epoch": 2}))
+    rows.append(epoch(0, 3, 0.6, 4, **{"best/objective": 0.7, "best/epoch": 2}))
     merged, _ = translate(rows)
-    for key, last in (("best/val/micro_f1", 0.7), ("best/epoch", 2)):
+    for key, last in (("best/objective", 0.7), ("best/epoch", 2)):
         points = values(merged[0], key)
         assert [step for step, *_ in points] == [0, 0]
         assert points[-1][1:] == (last, 3000)
-    assert [value for _, value, _ in values(merged[None], "best/val/micro_f1")] == [0.5, 0.7]
+    assert [value for _, value, _ in values(merged[None], "best/objective")] == [0.5, 0.7]
 
 
 def test_the_leader_is_the_best_trial_and_the_lower_number_on_ties():
@@ -107,7 +107,7 @@ def test_a_restarted_trial_loses_its_best():
     rows.append({"event": "trial_restarted", "trial": 0, "reason": "", "time": 4})
     merged, translator = translate(rows)
     assert translator.leader == 1
-    assert values(merged[None], "best/val/micro_f1")[-1] == (0, 0.6, 4000)
+    assert values(merged[None], "best/objective")[-1] == (0, 0.6, 4000)
 
 
 def test_a_resumed_search_runs_again_and_what_was_left_is_interrupted():

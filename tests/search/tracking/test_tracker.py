@@ -139,7 +139,7 @@ def test_trials_are_nested_with_their_status_and_metrics(folder, client):
     assert [m.step for m in history] == [1, 2, 3, 4]
     assert all(m.timestamp >= START * 1000 for m in history)
     best = runs["trial-002"].data.metrics
-    assert (best["best/val/micro_f1"], best["best/epoch"]) == (history[-1].value, 4)
+    assert (best["best/objective"], best["best/epoch"]) == (history[-1].value, 4)
 
 
 def test_the_outcome_is_on_the_search(folder, client):
@@ -350,7 +350,7 @@ def test_without_the_prepared_view_the_plain_link_will_do(folder, monkeypatch):
     assert tracker.close(TIMEOUT_S)
     assert re.fullmatch(
         r"http://127\.0\.0\.1:5000/#/experiments/1/runs\?workflowType=machine_learning"
-        r"&searchFilter=\S+&orderByKey=metrics\.%60best%2Fval%2Fmicro_f1%60&orderByAsc=false\S+",
+        r"&searchFilter=\S+&orderByKey=metrics\.%60best%2Fobjective%60&orderByAsc=false\S+",
         tracker.links[1],
     )
 
@@ -359,7 +359,7 @@ def test_the_prepared_view_fits_into_a_tag():
     names = [field.name for field in dataclasses.fields(TrialConfig)]
     view = json.loads(shared_view("s" * 111, names))
     assert len(json.dumps(view)) < 20_000  # MLflow's limit
-    assert view["orderByKey"] == "metrics.`best/val/micro_f1`"
+    assert view["orderByKey"] == "metrics.`best/objective`"
 
 
 def test_what_is_stored_is_not_sent_again(folder, monkeypatch):

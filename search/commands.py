@@ -19,7 +19,8 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 
     names = {field.name for field in dataclasses.fields(RunRequest)}
     said = {name: value for name, value in vars(options).items() if name in names}
-    return run_search(RunRequest(**{**said, "settings": tuple(options.settings)}), terminal)
+    lists = {"settings": tuple(options.settings), "points": tuple(options.points)}
+    return run_search(RunRequest(**{**said, **lists}), terminal)
 
 
 def resume(options: argparse.Namespace, terminal: Terminal) -> int:
@@ -30,6 +31,10 @@ def resume(options: argparse.Namespace, terminal: Terminal) -> int:
     said = {
         "trials": options.trials,
         "time_budget_s": options.time_budget,
+        "compute_budget_s": options.compute_budget,
+        "disk_budget_gib": options.disk_budget,
+        "patience": options.patience,
+        "storage": absolute_uri(options.storage),
         "address": options.address,
         "tracking_uri": absolute_uri(options.tracking_uri),
     }

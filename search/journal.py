@@ -31,7 +31,10 @@ from trainable.errors import UsageError
 END_STATUSES: Final = ("completed", "stopped", "diverged", "out_of_memory", "failed")
 """How a trial ends; `stopped` is by ASHA."""
 
-SEARCH_STATUSES: Final = ("completed", "interrupted", "time_budget", "failed")
+BUDGET_STATUSES: Final = ("time_budget", "compute_budget", "disk_budget", "plateau")
+"""A search that ended before its last trial, as it was told to; its winner is scored."""
+
+SEARCH_STATUSES: Final = ("completed", *BUDGET_STATUSES, "interrupted", "failed")
 """How a search ends."""
 
 _FIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(

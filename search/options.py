@@ -8,6 +8,8 @@ from typing import Any, Final, NoReturn
 from trainable.errors import UsageError
 
 _UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_UNITS_GIB: Final = {"": 1.0, "m": 2**-10, "g": 1.0, "t": 2.0**10}
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)([mgt]?)")
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
 
 
@@ -54,7 +56,12 @@ class _Parser(argparse.ArgumentParser):
 
 def _add_run(commands: Any) -> None:
     run = _add(commands, "run", "search, log, evaluate and export")
-    what = run.add_argument_group("what to train")
+    _add_what(run.add_argument_group("what to train"))
+    _add_how(run.add_argument_group("how to search"))
+    _add_where(run.add_argument_group("where to run"))
+
+
+def _add_what(what: Any) -> None:
     what.add_argument("--loss", help="bce fl cb r-fl ntr-fl db-0fl cb-ntr db (default: db)")
     _add_data_options(what)
     what.add_argument("--tune", help="all: the whole encoder; head: a head on frozen features")
@@ -63,16 +70,36 @@ def _add_run(commands: Any) -> None:
     what.add_argument("--precision", help="auto (default), bf16 or fp32")
     _add_settings(what)
     what.add_argument("--space", metavar="FILE", help="YAML file with ranges to search")
-    how = run.add_argument_group("how to search")
+
+
+def _add_how(how: Any) -> None:
     how.add_argument("--trials", type=_whole, metavar="N", help="the paper's values included")
     how.add_argument("--grace-period", type=_whole, metavar="N", help="epochs before ASHA stops")
     how.add_argument("--reduction-factor", type=_whole, metavar="N", help="ASHA keeps 1 of N")
-    how.add_argument("--time-budget", type=_seconds, metavar="T", help="seconds, or 30m, 2h")
+    how.add_argument(
+        "--objective",
+        metavar="SCORE",
+        help="micro_f1 (default), macro_f1, tail_micro_f1, a+b or mean; a,b: a Pareto front",
+    )
+    how.add_argument(
+        "--sampler", metavar="NAME", help="tpe (default), random, gp, or hub:NAME of OptunaHub"
+    )
+    _add_budgets(how)
+    how.add_argument(
+        "--point",
+        dest="points",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="YAML file with settings to try right after the paper's; repeatable",
+    )
     how.add_argument(
         "--start-from", metavar="NAME", help="first points: the best of an earlier search"
     )
     how.add_argument("--seed", type=_whole, metavar="N", help="of the sampler and of training")
-    where = run.add_argument_group("where to run")
+
+
+def _add_where(where: Any) -> None:
     where.add_argument("--cpus-per-trial", type=_number, metavar="X", help="CPU cores of a trial")
     where.add_argument("--gpus-per-trial", type=_number, metavar="X", help="may be a fraction")
     where.add_argument("--max-concurrent", type=_whole, metavar="N", help="trials at once")
@@ -83,6 +110,9 @@ def _add_run(commands: Any) -> None:
         help="epochs; an interrupted trial goes on from there (0: from its first epoch)",
     )
     where.add_argument("--address", metavar="HOST:PORT", help="of an existing Ray cluster")
+    where.add_argument(
+        "--storage", metavar="URL", help="database of the study (default: SQLite in its folder)"
+    )
     where.add_argument("--name", help="of the search (default: LOSS-DATASET-TIME)")
     _add_runs_dir(where)
     where.add_argument("--tracking-uri", metavar="URI", help="MLflow (default: in the runs folder)")
@@ -92,8 +122,9 @@ def _add_resume(commands: Any) -> None:
     resume = _add(commands, "resume", "continue a search that was interrupted, or extend one")
     resume.add_argument("name", metavar="NAME", help="of the search")
     resume.add_argument("--trials", type=_whole, metavar="N", help="new total of trials")
-    resume.add_argument("--time-budget", type=_seconds, metavar="T", help="seconds, or 30m, 2h")
+    _add_budgets(resume)
     resume.add_argument("--address", metavar="HOST:PORT", help="of an existing Ray cluster")
+    resume.add_argument("--storage", metavar="URL", help="of the study, with its password")
     resume.add_argument("--tracking-uri", metavar="URI", help="MLflow, if not where it was")
     _add_runs_dir(resume)
 
@@ -132,6 +163,22 @@ def _add_data_options(group: Any) -> None:
     group.add_argument("--max-train-docs", type=_whole, metavar="N", help="thin the training set")
 
 
+def _add_budgets(group: Any) -> None:
+    group.add_argument("--time-budget", type=_seconds, metavar="T", help="seconds, or 30m, 2h")
+    group.add_argument(
+        "--compute-budget",
+        type=_seconds,
+        metavar="T",
+        help="of all trials together: with one GPU a trial, GPU hours",
+    )
+    group.add_argument(
+        "--disk-budget", type=_gib, metavar="SIZE", help="of the search folder: GiB, or 500M, 2G"
+    )
+    group.add_argument(
+        "--patience", type=_whole, metavar="N", help="stop after N trials without a better best"
+    )
+
+
 def _add_settings(group: Any) -> None:
     group.add_argument(
         "--set",
@@ -162,6 +209,13 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be a number, got '{text}'") from None
+
+
+def _gib(text: str) -> float:
+    match = _SIZE.fullmatch(text.strip().lower())
+    if not match:
+        raise argparse.ArgumentTypeError(f"must be GiB or like 500M, 2G, got '{text}'")
+    return float(match[1]) * _UNITS_GIB[match[2]]
 
 
 def _seconds(text: str) -> float:

@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from search.tracking import check_tracking
 from trainable.datasets import DATASETS
 from trainable.encoders import WEIGHT_SUFFIXES, check_max_length, resolve_encoder
 from trainable.errors import UsageError, unknown_name
+from trainable.objectives import scores_of
 
 _OWN_FILES_BYTES: Final = 200 * 2**20
 """Study, journal, plots and MLflow store of one search, generously."""
@@ -157,13 +158,26 @@ def warnings_of(spec: SearchSpec) -> list[str]:
     return found
 
 
+def check_objective(spec: SearchSpec, groups: Collection[str]) -> None:
+    """What trials are judged by exists in these data.
+
+    Raises:
+        UsageError: the tail is judged, and no label is of it.
+    """
+    if "tail_micro_f1" in scores_of(spec.config.objective) and "tail" not in groups:
+        raise UsageError(
+            f"--objective {spec.config.objective}: these data have no tail labels to judge by: "
+            "choose micro_f1 or macro_f1"
+        )
+
+
 def points_left_out(spec: SearchSpec) -> list[str]:
     """A warning if there are more first points than trials; they are known once the data are."""
     tried = min(len(spec.points), spec.trials - 1)  # trial 0 has the paper's values
     if tried == len(spec.points):
         return []
     return [
-        f"--start-from gives {len(spec.points)} first points, of which {spec.trials} trials try "
+        f"{len(spec.points)} first points were given, of which {spec.trials} trials try "
         f"{tried}; --trials {len(spec.points) + 1} tries all"
     ]
 

@@ -30,8 +30,18 @@ class RunRequest:
     precision: str | None = None
     grace_period: int | None = None
     reduction_factor: int | None = None
+    objective: str | None = None
+    """Scores joined by `+` (their mean) or by `,` (a Pareto front)."""
+    sampler: str | None = None
     time_budget: float | None = None
     """Seconds."""
+    compute_budget: float | None = None
+    """Seconds."""
+    disk_budget: float | None = None
+    """GiB."""
+    patience: int | None = None
+    points: tuple[str, ...] = ()
+    """Files of --point."""
     cpus_per_trial: float | None = None
     gpus_per_trial: float | None = None
     max_concurrent: int | None = None
@@ -47,6 +57,7 @@ class RunRequest:
     address: str | None = None
     name: str | None = None
     runs_dir: str = "runs"
+    storage: str | None = None
     tracking_uri: str | None = None
 
 
@@ -77,6 +88,8 @@ def said_settings(request: RunRequest) -> dict[str, Any]:
     values = parse_settings(request.settings)
     named = {name: getattr(request, name) for name in _OPTION_SETTINGS}
     named["seed"] = request.seed
+    if request.objective is not None:
+        named["objective"] = request.objective.replace(",", "+")
     if request.data is not None:
         named["data_path"] = str(expand(request.data, "--data").resolve())
         if request.dataset is None and "dataset" not in values and is_own_data(request.data):

@@ -18,11 +18,13 @@ from search.presets import (
     HEAD_MEMORY_GIB,
     TRIAL_MEMORY_GIB,
     Preset,
+    Resources,
     choose_resources,
     find_preset,
 )
 from search.request import RunRequest, is_own_data, said_settings
-from search.space_file import read_space_file
+from search.samplers import TPE
+from search.space_file import read_point, read_space_file
 from search.spec import SearchSpec
 from search.tracking.check import absolute_uri
 from spaces import HEAD_LEARNING_RATE, Space, change_space, fix, space_for
@@ -53,15 +55,7 @@ def resolve(request: RunRequest, hardware: Hardware, *, mu: float | None = None)
     head = settings.get("tune") == "head"
     gpus = _first(request.gpus_per_trial, preset.gpus_per_trial)
     trials = _first(request.trials, preset.trials)
-    _check_resources(request, trials)
-    resources = choose_resources(
-        hardware,
-        gpus=gpus,
-        cpus=_cluster_cpus(request),
-        max_concurrent=_cluster_concurrency(request, trials),
-        trials=trials,
-        memory_gib=HEAD_MEMORY_GIB if head else TRIAL_MEMORY_GIB,
-    )
+    resources = _resources(request, hardware, gpus=gpus, trials=trials, head=head)
     threads = max(1, int(resources.cpus_per_trial))
     defaults = {"num_threads": threads, **(_HEAD_SETTINGS if head else {})}
     config = _config({**defaults, **settings}, mu)
@@ -74,7 +68,11 @@ def resolve(request: RunRequest, hardware: Hardware, *, mu: float | None = None)
         config=config,
         space=space,
         trials=trials,
-        time_budget_s=_first(request.time_budget, preset.time_budget_s),
+        **_budgets(request, preset),
+        sampler=_first(request.sampler, TPE),
+        pareto="," in (request.objective or ""),
+        points=tuple(read_point(path, space) for path in request.points),
+        storage=absolute_uri(request.storage),
         grace_period=_grace_period(request, preset, config),
         reduction_factor=_first(request.reduction_factor, preset.reduction_factor),
         cpus_per_trial=resources.cpus_per_trial,
@@ -159,11 +157,34 @@ def _check_space(space: Space, config: TrialConfig) -> None:
             config.replace(**{dimension.name: end})
 
 
+def _budgets(request: RunRequest, preset: Preset) -> dict[str, Any]:
+    return {
+        "time_budget_s": _first(request.time_budget, preset.time_budget_s),
+        "compute_budget_s": request.compute_budget,
+        "disk_budget_gib": request.disk_budget,
+        "patience": _first(request.patience, 0),
+    }
+
+
 def _grace_period(request: RunRequest, preset: Preset, config: TrialConfig) -> int:
     """The preset's grace shrinks with --epochs, so that fewer epochs still leave a rung."""
     if request.grace_period is not None:
         return request.grace_period
     return max(1, min(preset.grace_period, config.epochs // 2))
+
+
+def _resources(
+    request: RunRequest, hardware: Hardware, *, gpus: float, trials: int, head: bool
+) -> Resources:
+    _check_resources(request, trials)
+    return choose_resources(
+        hardware,
+        gpus=gpus,
+        cpus=_cluster_cpus(request),
+        max_concurrent=_cluster_concurrency(request, trials),
+        trials=trials,
+        memory_gib=HEAD_MEMORY_GIB if head else TRIAL_MEMORY_GIB,
+    )
 
 
 def _check_resources(request: RunRequest, trials: int) -> None:

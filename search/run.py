@@ -88,10 +88,11 @@ def run_search(request: RunRequest, terminal: Terminal) -> int:
         request = dataclasses.replace(request, max_train_docs=error.needed)
         data = read_data(resolve(request, hardware).longest, terminal, hardware)
     spec = resolve(request, hardware, mu=data.mu)
+    preflight.check_objective(spec, data.encoded.groups)
     if earlier is not None:
-        spec = spec.replace(points=first_points(earlier, spec))
-        for warning in preflight.points_left_out(spec):
-            terminal.warn(warning)
+        spec = spec.replace(points=(*spec.points, *first_points(earlier, spec)))
+    for warning in preflight.points_left_out(spec):
+        terminal.warn(warning)
     if "mu" in LOSS_HYPERPARAMETERS[spec.config.loss]:
         origin = "estimated from" if spec.config.mu == data.mu else "fixed; estimate from"
         terminal.say(f"mu {spec.config.mu:.3f} ({origin} the training labels: {data.mu:.3f})")

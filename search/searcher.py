@@ -5,6 +5,7 @@ diverged and interrupted trials RUNNING for ever (and TPE then avoids their surr
 never reports the epoch that a trial was stopped on. This one tells each trial as what it was.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ class StudySearcher(Searcher):
         reduction_factor: Of ASHA.
         folder: Of the search; trials keep weights and checkpoints there. None: nowhere.
         checkpoint_every: Epochs between two checkpoints of a trial; 0: none is written.
+        enough: Whether no more trials should be proposed; those that run go on.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class StudySearcher(Searcher):
         reduction_factor: int,
         folder: Path | None,
         checkpoint_every: int = 0,
+        enough: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(metric=BEST_OBJECTIVE, mode="max")
         self.study = study
@@ -49,6 +52,7 @@ class StudySearcher(Searcher):
         self._reduction_factor = reduction_factor
         self._folder = folder
         self._checkpoint_every = checkpoint_every
+        self._enough = enough
         self._max_concurrent: int | None = None
 
     def set_max_concurrency(self, max_concurrent: int) -> bool:
@@ -56,8 +60,13 @@ class StudySearcher(Searcher):
         self._max_concurrent = max_concurrent
         return True
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """The Ray config of a new trial; None while enough of them run."""
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_enough": None}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The Ray config of a new trial; None while enough of them run; FINISHED after the last."""
+        if self._enough():
+            return None if self.study.num_open else Searcher.FINISHED
         if self._max_concurrent is not None and self.study.num_open >= self._max_concurrent:
             return None
         proposal = self.study.ask(trial_id)
@@ -91,7 +100,8 @@ class StudySearcher(Searcher):
         value = float(result[BEST_OBJECTIVE])
         if outcome.status in ("completed", "stopped"):
             self.study.report(trial_id, int(result["epoch"]), value)
-        self.study.finish(trial_id, outcome, value)
+        scores = [float(result.get(f"best/{name}", math.nan)) for name in self.study.pareto]
+        self.study.finish(trial_id, outcome, scores or [value])
 
     def _path(self, name: str) -> str | None:
         return None if self._folder is None else str(self._folder / name)

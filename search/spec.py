@@ -16,9 +16,11 @@ from typing import Any, Final, Self
 
 from search.credentials import without_credentials
 from search.files import read_yaml, write_yaml
+from search.samplers import TPE, check_sampler_name
 from spaces import Space
 from trainable.config import TrialConfig
 from trainable.errors import UsageError, unknown_name
+from trainable.objectives import scores_of
 
 SPEC_NAME: Final = "spec.yaml"
 SPEC_FORMAT: Final = "longtail-search/spec"
@@ -40,10 +42,11 @@ FIXED_IN_HEAD_MODE: Final = frozenset({"max_length", "attention_dropout"})
 
 _OPERATIONAL: Final = frozenset(
     {"name", "runs_dir", "preset", "trials", "time_budget_s", "cpus_per_trial", "gpus_per_trial"}
-    | {"max_concurrent", "checkpoint_every", "address", "tracking_uri"}
+    | {"max_concurrent", "checkpoint_every", "address", "tracking_uri", "storage"}
+    | {"compute_budget_s", "disk_budget_gib", "patience"}
 )
 _PLAIN_KINDS: Final[Mapping[str, Any]] = MappingProxyType(
-    {"int": (int,), "float": (int, float), "str": (str,)}
+    {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
 )
 
 
@@ -69,6 +72,12 @@ class SearchSpec:
     """Trials of the whole search, trial 0 (the paper's values) included; at least 1."""
     time_budget_s: float | None = None
     """Seconds after which no trial goes on; None: no limit."""
+    compute_budget_s: float | None = None
+    """Seconds of trials, summed over those that run side by side; None: no limit."""
+    disk_budget_gib: float | None = None
+    """What the search folder may hold; None: no limit."""
+    patience: int = 0
+    """Trials without a better best after which no more are proposed; 0: never."""
     grace_period: int
     """Epochs before ASHA may stop a trial; at least 1."""
     reduction_factor: int
@@ -82,12 +91,19 @@ class SearchSpec:
     checkpoint_every: int = 0
     """Epochs between two checkpoints of a trial, which it goes on from if it is interrupted; 0: it
     starts anew then."""
+    sampler: str = TPE
+    """A name of `search.samplers`."""
+    pareto: bool = False
+    """Whether the scores of `config.objective` are traded off instead of averaged. ASHA and the
+    winner go by their mean all the same."""
     seed: int = 0
     """Of the sampler; trials have `config.seed`."""
     points: tuple[Mapping[str, Any], ...] = ()
     """What trials 1, 2 ... begin with, after the paper's values; dimensions may be left open."""
     address: str | None = dataclasses.field(default=None, repr=False)
     """Of an existing Ray cluster; None: a private one on this machine."""
+    storage: str | None = dataclasses.field(default=None, repr=False)
+    """Of the database with the Optuna study; None: `study.db` in the search folder."""
     tracking_uri: str | None = dataclasses.field(default=None, repr=False)
     """Of the MLflow store; None: `sqlite:///RUNS_DIR/mlflow.db`."""
 
@@ -107,8 +123,16 @@ class SearchSpec:
             raise UsageError(
                 f"gpus-per-trial above 1 must be a whole number, got {self.gpus_per_trial:g}"
             )
-        if self.time_budget_s is not None:
-            _positive("time-budget", self.time_budget_s)
+        for name in ("time_budget_s", "compute_budget_s", "disk_budget_gib"):
+            if (budget := getattr(self, name)) is not None:
+                _positive(name.rpartition("_")[0].replace("_", "-"), budget)
+        _at_least("patience", self.patience, 0)
+        check_sampler_name(self.sampler)
+        if self.pareto and len(scores_of(self.config.objective)) != 2:
+            raise UsageError(
+                f"a Pareto front is of two scores, got objective '{self.config.objective}': "
+                "say --objective micro_f1,macro_f1"
+            )
         for name in self.space.names:
             if name in FIXED_IN_A_SEARCH:
                 raise UsageError(
@@ -125,6 +149,11 @@ class SearchSpec:
     def folder(self) -> Path:
         """Where this search keeps everything: RUNS_DIR/NAME."""
         return Path(self.runs_dir) / self.name
+
+    @property
+    def pareto_scores(self) -> tuple[str, ...]:
+        """The two scores that are traded off; empty where one objective is searched for."""
+        return scores_of(self.config.objective) if self.pareto else ()
 
     @property
     def longest(self) -> TrialConfig:
@@ -171,6 +200,7 @@ class SearchSpec:
             "space": self.space.to_mapping(),
             "points": [dict(point) for point in self.points],
             "address": without_credentials(self.address),
+            "storage": without_credentials(self.storage),
             "tracking_uri": without_credentials(self.tracking_uri),
         }
 
@@ -238,7 +268,7 @@ def _plain(field: dataclasses.Field[Any], value: Any) -> Any:
             continue
         if value is None and "None" in annotation:
             return None
-        if not isinstance(value, kinds) or isinstance(value, bool):
+        if not isinstance(value, kinds) or isinstance(value, bool) != (name == "bool"):
             raise UsageError(f"'{field.name}' must be of type {name}, got {value!r}")
         return float(value) if name == "float" else value
     return value

@@ -7,7 +7,6 @@ nobody the wiser (notes: the study's trials stay RUNNING, callbacks hear nothing
 import contextlib
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any, Final
@@ -16,27 +15,28 @@ import ray
 from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 
+from search.budgets import Spending
+from search.journal import BUDGET_STATUSES
+
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopSwitch(Stopper):
-    """Ends the search once it is thrown, or `budget_s` seconds after its first trial began.
+    """Ends the search once it is thrown, or a budget is spent.
 
     The start of Ray and the imports of the first worker are not the user's budget: on a busy
     machine they took two minutes.
     """
 
-    def __init__(self, budget_s: float | None = None) -> None:
+    def __init__(self, spending: Spending | None = None) -> None:
         self.status = ""
         """Why the search ends early: a status of the search; "" while it goes on."""
         self.reason = ""
-        self._deadline: float | None = None
-        self._budget_s = budget_s
+        self._spending = spending or Spending()
 
-    def start_clock(self) -> None:
-        """A trial runs: the budget counts from the first such call."""
-        if self._budget_s is not None and self._deadline is None:
-            self._deadline = time.monotonic() + self._budget_s
+    def note_running(self, running: int) -> None:
+        """So many trials run now: the budgets count from the first such call."""
+        self._spending.note_running(running)
 
     def throw(self, status: str, reason: str) -> None:
         """End the search; the first reason stays."""
@@ -49,8 +49,9 @@ class StopSwitch(Stopper):
 
     def stop_all(self) -> bool:
         """Whether Tune should stop every trial and return."""
-        if self._deadline is not None and time.monotonic() >= self._deadline:
-            self.throw("time_budget", f"the time budget of {self._budget_s:g} s is spent")
+        spent = None if self.status else self._spending.spent()
+        if spent is not None:
+            self.throw(*spent)
         return bool(self.status)
 
 
@@ -72,8 +73,7 @@ class ActorReaper(Callback):
     def on_step_begin(self, *, trials: list[Trial], **_: Any) -> None:
         """Remember who runs: a stopped trial forgets its actor."""
         running = [trial for trial in trials if trial.status == Trial.RUNNING]
-        if running:
-            self._switch.start_clock()
+        self._switch.note_running(len(running))
         handles = (trial.temporary_state.ray_actor for trial in running)
         self._actors = [handle for handle in handles if handle is not None]
 
@@ -85,7 +85,7 @@ class ActorReaper(Callback):
 
     def on_step_end(self, **_: Any) -> None:
         """By now every trial is stopped and its results are no longer awaited."""
-        if self._switch.status not in ("", "time_budget"):
+        if self._switch.status not in ("", *BUDGET_STATUSES):
             for actor in self._actors:
                 ray.kill(actor)
             self._actors = []

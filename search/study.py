@@ -1,9 +1,9 @@
 """The Optuna study of a search: what was proposed, and what became of it.
 
-It lies in `study.db` (SQLite) in the search folder. SQLite rather than Optuna's journal file: over
-25 kills with SIGKILL the database reopened every time within 1.3 s, while a killed journal file
-leaves its lock behind, which the next opening waits for, up to half a minute; SQLite's price, some
-50 ms a trial, is nothing beside training.
+It lies in `study.db` (SQLite) in the search folder, or in the database that a team shares. SQLite
+rather than Optuna's journal file: over 25 kills with SIGKILL the database reopened every time
+within 1.3 s, while a killed journal file leaves its lock behind, which the next opening waits for,
+up to half a minute; SQLite's price, some 50 ms a trial, is nothing beside training.
 
 Numbers are Optuna's. A trial is proposed from (seed, number of trials asked for before it, ends
 told so far) alone. An interrupted trial and its rerun count once: a search that was killed, and had
@@ -12,12 +12,15 @@ one trial at a time, goes on with the proposals that it would have made. States:
     COMPLETE  completed; its value is the objective of the best epoch
     PRUNED    stopped by ASHA; intermediate values up to and with the epoch that it was stopped on
     FAIL      diverged, out_of_memory, failed, or interrupted (user attribute `status`)
+
+With two scores to trade off (Pareto) a completed trial has both as its values; Optuna then takes no
+intermediate values, so the curve that ASHA goes by stands in user attributes `epoch:N`.
 """
 
 import dataclasses
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -27,10 +30,13 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from search.outcome import INTERRUPTED, Outcome
+from search.samplers import TPE, make_sampler
 from spaces import Space
+from trainable.errors import UsageError
 
 STUDY_FILE: Final = "study.db"
 _LOCK_TIMEOUT_S: Final = 60
+_EPOCH: Final = "epoch:"
 _RANDOM_TRIALS: Final = (4, 10)
 """Fewest, and most (Optuna's own number)."""
 _STATES: Final = {"completed": TrialState.COMPLETE, "stopped": TrialState.PRUNED}
@@ -70,7 +76,10 @@ class SearchStudy:
         name: Of the search and the study.
         space: What is sampled.
         seed: Of the sampler.
-        startup_trials: Random draws before TPE begins.
+        startup_trials: Random draws before the sampler's model begins.
+        sampler: A name of `search.samplers`.
+        pareto: Names of the scores to trade off; empty: the objective alone.
+        storage: Address of a database; None: SQLite in the folder.
     """
 
     def __init__(
@@ -81,29 +90,42 @@ class SearchStudy:
         space: Space,
         seed: int,
         startup_trials: int = _RANDOM_TRIALS[1],
+        sampler: str = TPE,
+        pareto: tuple[str, ...] = (),
+        storage: str | None = None,
     ) -> None:
         self.folder, self.name, self.space, self.seed = folder, name, space, seed
+        self.pareto = pareto
         self._startup_trials = startup_trials
+        self._sampler_name = sampler
+        self._url = storage
         self._study: optuna.Study | None = None
         self._open: dict[str, tuple[Proposal, optuna.Trial]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_study": None, "_open": {}}
 
-    def open(self, *points: Mapping[str, Any]) -> None:
+    def open(self, *points: Mapping[str, Any], new: bool = False) -> None:
         """Create the study with `points` as its first trials, or go on with the one there is.
+
+        With `new` there must be none with trials: in a database that a team shares it would be
+        another search's.
 
         Trials that an earlier attempt left running are told as interrupted, and every interrupted
         trial that was not run again yet is enqueued with its parameters.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        storage = optuna.storages.RDBStorage(
-            f"sqlite:///{self.folder / STUDY_FILE}",
-            engine_kwargs={"connect_args": {"timeout": _LOCK_TIMEOUT_S}},
-        )
         self._study = optuna.create_study(
-            storage=storage, study_name=self.name, direction="maximize", load_if_exists=True
+            storage=open_storage(self.folder, self._url),
+            study_name=self.name,
+            directions=["maximize"] * max(1, len(self.pareto)),
+            load_if_exists=True,
         )
+        if new and self.trials:
+            raise UsageError(
+                f"the database of --storage has a study '{self.name}' already: choose another "
+                "--name"
+            )
         self.interrupt_open()
         trials = self.trials
         for point in () if trials else points:
@@ -169,21 +191,27 @@ class SearchStudy:
         entry = self._open.get(ray_trial_id)
         if entry is None or not math.isfinite(value):
             return
-        number = entry[0].number
-        if epoch not in self.trials[number].intermediate_values:
+        if epoch in curve_of(self.trials[entry[0].number]):
+            return
+        if self.pareto:
+            entry[1].set_user_attr(f"{_EPOCH}{epoch}", value)
+        else:
             entry[1].report(value, epoch)
 
-    def finish(self, ray_trial_id: str, outcome: Outcome, value: float | None = None) -> None:
+    def finish(
+        self, ray_trial_id: str, outcome: Outcome, values: Sequence[float] | None = None
+    ) -> None:
         """Tell the end of a trial; a trial that has ended already is left alone.
 
         Args:
             ray_trial_id: Of the trial; an unknown one is ignored.
             outcome: How it ended.
-            value: Objective of the best epoch; needed for `completed`.
+            values: Of the best epoch, needed for `completed`: the objective, or each score of
+                `pareto`.
         """
         entry = self._open.pop(ray_trial_id, None)
         if entry is not None:
-            self._tell(entry[0].number, outcome, value)
+            self._tell(entry[0].number, outcome, values)
 
     def interrupt_open(self) -> None:
         """Tell every trial that still runs as interrupted: nothing stays RUNNING."""
@@ -197,16 +225,16 @@ class SearchStudy:
         assert self._study is not None, "open() comes first"
         return self._study
 
-    def _tell(self, number: int, outcome: Outcome, value: float | None) -> None:
+    def _tell(self, number: int, outcome: Outcome, values: Sequence[float] | None) -> None:
         study, trial = self._opened, self.trials[number]
         if trial.state != TrialState.RUNNING:
             return
         for key in ("status", "reason"):
             study._storage.set_trial_user_attr(trial._trial_id, key, getattr(outcome, key))
         state = _STATES.get(outcome.status, TrialState.FAIL)
-        if state == TrialState.COMPLETE and (value is None or not math.isfinite(value)):
+        if state == TrialState.COMPLETE and not (values and all(map(math.isfinite, values))):
             state = TrialState.FAIL
-        study.tell(number, value if state == TrialState.COMPLETE else None, state=state)
+        study.tell(number, values if state == TrialState.COMPLETE else None, state=state)
 
     def _sampler(self) -> optuna.samplers.BaseSampler:
         asked = sum(
@@ -214,13 +242,28 @@ class SearchStudy:
             for trial in self.trials
         )
         seed = int(np.random.SeedSequence([self.seed, asked]).generate_state(1)[0])
-        return optuna.samplers.TPESampler(
-            seed=seed,
-            n_startup_trials=self._startup_trials,
-            multivariate=True,
-            group=True,
-            constant_liar=True,
+        return make_sampler(self._sampler_name, seed=seed, startup_trials=self._startup_trials)
+
+
+def open_storage(folder: Path, url: str | None) -> optuna.storages.BaseStorage:
+    """The database of a study: that at `url`, else SQLite in the search folder."""
+    if url is None:
+        connect = {"timeout": _LOCK_TIMEOUT_S}
+        return optuna.storages.RDBStorage(
+            f"sqlite:///{folder / STUDY_FILE}", engine_kwargs={"connect_args": connect}
         )
+    # a server drops idle connections: an epoch may take longer than its patience
+    return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+
+
+def curve_of(trial: FrozenTrial) -> dict[int, float]:
+    """The running best of a trial by epoch, as far as it was told."""
+    noted = {
+        int(name.removeprefix(_EPOCH)): float(value)
+        for name, value in trial.user_attrs.items()
+        if name.startswith(_EPOCH)
+    }
+    return noted or dict(trial.intermediate_values)
 
 
 def _is_interrupted(trial: FrozenTrial) -> bool:

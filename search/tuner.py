@@ -6,23 +6,24 @@ Every attempt at a search, the first like any later one, builds a new Tuner on t
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
+from search.budgets import Plateau, Spending, trial_seconds
 from search.checkpoints import drop_stale_checkpoints
 from search.cluster import plain_arrays, prepare_environment, ray_instance
 from search.events import EventLog, Listener
 from search.final_test import Evaluate, score_winner, test_is_due
 from search.journal import JOURNAL_FILE, Journal, read_journal
 from search.outcome import outcome_of_error
+from search.record_errors import cannot_record, storage_told
 from search.spec import SearchSpec
-from search.study import STUDY_FILE, SearchStudy, startup_trials
+from search.study import SearchStudy, curve_of, startup_trials
 from search.winner import drop_stale_weights, evaluate_on_test
 from trainable.config import BEST_OBJECTIVE
 from trainable.encoded import EncodedDataset
-from trainable.errors import UsageError, UserError, one_line
 
 if TYPE_CHECKING:
     from search.recorder import Recorder
@@ -58,7 +59,7 @@ def run_trials(
         UserError: the journal or the study could not be written.
     """
     prepare_environment(private=spec.address is None)
-    with _storage_told(spec):
+    with storage_told(spec):
         attempt = _Attempt.open(spec, listeners)
         attempt.events.emit(
             "search_started", attempt=1 + attempt.count("search_started"), trials=spec.trials
@@ -85,6 +86,7 @@ class _Attempt:
     spec: SearchSpec
     study: SearchStudy
     events: EventLog
+    plateau: Plateau
 
     @classmethod
     def open(cls, spec: SearchSpec, listeners: Sequence[Listener]) -> "_Attempt":
@@ -95,9 +97,16 @@ class _Attempt:
             space=spec.space,
             seed=spec.seed,
             startup_trials=startup_trials(spec.trials),
+            sampler=spec.sampler,
+            pareto=spec.pareto_scores,
+            storage=spec.storage,
         )
-        study.open(spec.space.paper_point(), *spec.points)
-        attempt = cls(spec, study, EventLog(journal, listeners))
+        past = read_journal(journal.path)
+        study.open(spec.space.paper_point(), *spec.points, new=not past)
+        plateau = Plateau(spec.patience)
+        for event in past:
+            plateau(event)
+        attempt = cls(spec, study, EventLog(journal, (plateau, *listeners)), plateau)
         attempt.complete_journal()
         drop_stale_weights(spec.folder)
         again = [(n, *study.predecessors(n)) for n in study.waiting]
@@ -134,10 +143,19 @@ class _Attempt:
         from search.stopping import StopSwitch, signals_throw
 
         spec = self.spec
-        switch = StopSwitch(spec.time_budget_s)
+        spending = Spending(
+            spec.folder,
+            wall_s=spec.time_budget_s,
+            trial_s=spec.compute_budget_s,
+            trial_s_before=trial_seconds(self.journal),
+            disk_gib=spec.disk_budget_gib,
+        )
+        switch = StopSwitch(spending)
         remaining = spec.trials - len(self.study.ended)
+        if self.plateau.reached:
+            remaining = 0
         if remaining <= 0 and not test_is_due(spec.folder):
-            return "completed", "nothing was left to do"
+            return self.ending("nothing was left to do")
         pristine = None
         if remaining > 0 and trainable is None and spec.config.tune == "all":
             from trainable.model import PristineWeights
@@ -154,14 +172,22 @@ class _Attempt:
                 self.fit(trainable, shared, remaining, switch, scratch)
             self.study.interrupt_open()
             if switch.status == "failed":
-                raise _cannot_record(spec, switch.reason)
+                raise cannot_record(spec, switch.reason)
             if switch.status == "interrupted":
                 return "interrupted", f"{switch.reason}; the test set stays sealed"
             note = score_winner(spec, self.events, data, evaluate, switch)
         if switch.status == "interrupted":
             return "interrupted", f"{switch.reason}; the test set stays sealed"
-        parts = [part for part in (switch.reason, note) if part]
-        return switch.status or "completed", "; ".join(parts)
+        if switch.status:
+            return switch.status, "; ".join(filter(None, (switch.reason, note)))
+        return self.ending(note)
+
+    def ending(self, note: str) -> tuple[str, str]:
+        """Of a search whose trials came to their end."""
+        if len(self.study.ended) >= self.spec.trials or not self.plateau.reached:
+            return "completed", note
+        why = f"none of the last {self.plateau.since} trials was better than the best before"
+        return "plateau", "; ".join(filter(None, (why, note)))
 
     def fit(
         self,
@@ -186,6 +212,7 @@ class _Attempt:
             spec.trial_config,
             folder=spec.folder,
             checkpoint_every=spec.checkpoint_every,
+            enough=lambda: self.plateau.reached,
             **asha,
         )
         recorder = Recorder(
@@ -250,35 +277,9 @@ def build_scheduler(spec: SearchSpec, study: SearchStudy) -> Any:
     for trial in study.ended:
         past: Any = SimpleNamespace(trial_id=f"study-{trial.number}")
         scheduler.on_trial_add(None, past)
-        for epoch, value in sorted(trial.intermediate_values.items()):
+        for epoch, value in sorted(curve_of(trial).items()):
             scheduler.on_trial_result(None, past, {"epoch": epoch, BEST_OBJECTIVE: value})
     return scheduler
-
-
-@contextlib.contextmanager
-def _storage_told(spec: SearchSpec) -> Iterator[None]:
-    """Within: a study that cannot be read, or a journal that cannot be written, is one line."""
-    from optuna.exceptions import OptunaError
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except OSError as error:
-        raise _cannot_record(spec, f"cannot record the search: {one_line(error)}") from error
-    except (OptunaError, SQLAlchemyError, RuntimeError, KeyError, ValueError) as error:
-        root: BaseException = error
-        while root.__cause__ is not None:
-            root = root.__cause__
-        raise UsageError(
-            f"{spec.folder / STUDY_FILE}: cannot be used as the study of the search "
-            f"({one_line(root)}): restore the file, or start a new search"
-        ) from error
-
-
-def _cannot_record(spec: SearchSpec, reason: str) -> UserError:
-    return UserError(
-        f"{reason}; free space or check {spec.folder}, then `python -m search resume {spec.name}`"
-    )
 
 
 def _trial_name(trial: Any) -> str:

@@ -11,6 +11,9 @@ _OUTCOMES = {
     "running": "The search is running.",
     "completed": "The search is complete.",
     "time_budget": "The search ended at its time budget.",
+    "compute_budget": "The search ended at its compute budget.",
+    "disk_budget": "The search ended at its disk budget.",
+    "plateau": "The search ended when nothing better was found any more.",
     "interrupted": "The search was interrupted; it can be resumed.",
     "failed": "The search failed.",
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Self
 
+from search.journal import BUDGET_STATUSES
 from trainable.config import BEST_OBJECTIVE
 
 RunStatus = str
@@ -29,7 +30,7 @@ RUN_STATUS: Final[Mapping[str, RunStatus]] = MappingProxyType(
         "failed": "FAILED",
         INTERRUPTED: "KILLED",
         # searches
-        "time_budget": "FINISHED",
+        **dict.fromkeys(BUDGET_STATUSES, "FINISHED"),
         "running": "RUNNING",
     }
 )

@@ -11,16 +11,21 @@ from search.cli import main, parse
 from search.options import option_strings
 
 DATA = ("--encoder", "--split-seed", "--max-train-docs", "--set")
+BUDGETS = ("--compute-budget", "--disk-budget", "--patience")
 GOLDEN = {
     "run": {
         *("--loss", "--tune", "--dataset", "--data", *DATA, "--preset", "--epochs", "--space"),
         "--precision",
         *("--trials", "--grace-period", "--reduction-factor", "--time-budget", "--seed"),
         *("--cpus-per-trial", "--gpus-per-trial", "--max-concurrent", "--address"),
-        *("--checkpoint-every", "--start-from"),
+        *("--checkpoint-every", "--start-from", "--objective", "--sampler", "--point", "--storage"),
+        *BUDGETS,
         *("--name", "--runs-dir", "--tracking-uri"),
     },
-    "resume": {"name", "--trials", "--time-budget", "--address", "--tracking-uri", "--runs-dir"},
+    "resume": {
+        *("name", "--trials", "--time-budget", "--address", "--tracking-uri", "--runs-dir"),
+        *("--storage", *BUDGETS),
+    },
     "data": {"name", "--data", *DATA, "--json"},
     "space": {"--loss", "--tune", "--set", "--space"},
     "export": {"name", "-o", "--output", "--runs-dir"},

@@ -8,14 +8,15 @@ pytest.importorskip("ray")
 
 from ray.tune.experiment import Trial
 
-from search import stopping
+from search import budgets, stopping
+from search.budgets import Spending
 from search.stopping import ActorReaper, StopSwitch
 
 
 @pytest.fixture
 def clock(monkeypatch):
     now = SimpleNamespace(s=1000.0)
-    monkeypatch.setattr(stopping.time, "monotonic", lambda: now.s)
+    monkeypatch.setattr(budgets.time, "monotonic", lambda: now.s)
     return now
 
 
@@ -24,7 +25,7 @@ def trial(status):
 
 
 def test_the_budget_counts_from_the_first_running_trial(clock):
-    switch = StopSwitch(60.0)
+    switch = StopSwitch(Spending(wall_s=60.0))
     reaper = ActorReaper(switch)
     reaper.on_step_begin(trials=[trial(Trial.PENDING)])
     clock.s += 500  # Ray starts, the first worker imports
@@ -40,7 +41,7 @@ def test_the_budget_counts_from_the_first_running_trial(clock):
 
 def test_without_a_budget_only_a_throw_ends_it(clock):
     switch = StopSwitch()
-    switch.start_clock()
+    switch.note_running(1)
     clock.s += 1e9
     assert not switch.stop_all()
     switch.throw("interrupted", "Ctrl-C")

@@ -34,7 +34,7 @@ def on_disk(folder):
 def finish(study, ray_id, values, outcome=COMPLETED):
     for epoch, value in enumerate(values, 1):
         study.report(ray_id, epoch, value)
-    study.finish(ray_id, outcome, values[-1] if values else None)
+    study.finish(ray_id, outcome, values[-1:])
 
 
 def test_trial_0_has_the_papers_values_and_exists_before_anything_runs(tmp_path):
@@ -84,8 +84,8 @@ def test_saying_it_twice_or_of_nobody_is_no_error(tmp_path):
     study.report("a", 1, 0.7)
     study.report("a", 2, math.nan)
     study.report("nobody", 1, 0.5)
-    study.finish("nobody", COMPLETED, 0.5)
-    study.finish("a", COMPLETED, 0.5)
+    study.finish("nobody", COMPLETED, [0.5])
+    study.finish("a", COMPLETED, [0.5])
     study.finish("a", STOPPED)
     study.report("a", 3, 0.5)
     study.interrupt_open()
@@ -97,7 +97,7 @@ def test_saying_it_twice_or_of_nobody_is_no_error(tmp_path):
 def test_an_end_without_a_finite_value_is_no_completion(tmp_path):
     study = make(tmp_path)
     study.ask("a")
-    study.finish("a", COMPLETED, math.nan)
+    study.finish("a", COMPLETED, [math.nan])
     assert on_disk(tmp_path)[0].state == TrialState.FAIL
 
 
@@ -240,7 +240,7 @@ for n in range(10**6):
     study.ask(f"t{n}")
     for epoch in range(1, 4):
         study.report(f"t{n}", epoch, 0.1 * epoch)
-    study.finish(f"t{n}", Outcome("completed", ""), 0.3)
+    study.finish(f"t{n}", Outcome("completed", ""), [0.3])
 """
 
 

@@ -101,7 +101,7 @@ def export(options: argparse.Namespace, terminal: Terminal) -> int:
 
     folder = find_search(options.name, expand(options.runs_dir, "--runs-dir").absolute())
     path = expand(options.output, "--output")
-    write_best(load_search(folder), path)
+    write_best(load_search(folder), path, options.trial)
     terminal.say(f"wrote    {path}")
     terminal.say(f"retrain  {retrain_command(path)}")
     return 0

@@ -6,20 +6,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from search.files import read_json
-from search.results import VERSIONS_NAME, SearchRecord
+from search.results import VERSIONS_NAME, SearchRecord, TrialRecord
 from trainable.best import BestConfig
-from trainable.errors import UserError
+from trainable.errors import UsageError, UserError
 
 BEST_NAME: Final = "best.yaml"
 
 
-def best_config(record: SearchRecord) -> BestConfig:
-    """The configuration of the best trial, at its best epoch.
+def best_config(record: SearchRecord, number: int | None = None) -> BestConfig:
+    """The configuration of the best trial, or of trial `number`, at its best epoch.
 
     Raises:
+        UsageError: no trial has that number, or it has not finished an epoch.
         UserError: no trial has finished an epoch, or the description of the data is gone.
     """
-    best = record.best
+    best = record.best if number is None else _trial(record, number)
     if best is None or best.best_epoch is None or best.best_threshold is None:
         raise UserError(
             f"search '{record.spec.name}' has no finished epoch yet: there is nothing to export"
@@ -37,13 +38,14 @@ def best_config(record: SearchRecord) -> BestConfig:
     )
 
 
-def write_best(record: SearchRecord, path: Path) -> BestConfig:
-    """Write the best configuration to `path`.
+def write_best(record: SearchRecord, path: Path, number: int | None = None) -> BestConfig:
+    """Write the best configuration, or that of trial `number`, to `path`.
 
     Raises:
+        UsageError: no trial has that number, or it has not finished an epoch.
         UserError: there is nothing to export, or `path` cannot be written or is a folder.
     """
-    best = best_config(record)
+    best = best_config(record, number)
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder; name a file")
@@ -51,6 +53,17 @@ def write_best(record: SearchRecord, path: Path) -> BestConfig:
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
     return best
+
+
+def _trial(record: SearchRecord, number: int) -> TrialRecord:
+    for trial in record.trials:
+        if trial.number == number and trial.best_epoch:
+            return trial
+    scored = ", ".join(str(trial.number) for trial in record.trials if trial.best_epoch)
+    raise UsageError(
+        f"--trial {number}: search '{record.spec.name}' has no trial of that number with a "
+        f"finished epoch; choose one of {scored or 'none yet'}"
+    )
 
 
 def retrain_command(path: Path) -> str:

@@ -151,6 +151,7 @@ def _add_space(commands: Any) -> None:
 def _add_export(commands: Any) -> None:
     export = _add(commands, "export", "write the best configuration of a search")
     export.add_argument("name", metavar="NAME", help="of the search")
+    export.add_argument("--trial", type=_whole, metavar="N", help="another one than the best")
     export.add_argument("-o", "--output", default="best.yaml", metavar="FILE")
     _add_runs_dir(export)
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from search.journal import JOURNAL_FILE, read_journal
 from search.progress_state import ProgressState, TrialState, apply, eta_s
 from search.spec import SearchSpec
-from search.tables import value
+from search.words import value
 from trainable.config import BEST_OBJECTIVE, OBJECTIVE
 from trainable.objectives import MICRO_F1, objective_words
 

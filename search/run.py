@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from search import preflight
+from search.chosen import chosen_table
 from search.console import Terminal
 from search.describe import describe_dataset
 from search.export import BEST_NAME, write_best
@@ -25,9 +26,9 @@ from search.results import DATASET_NAME, VERSIONS_NAME, SearchRecord, load_searc
 from search.spec import SPEC_NAME, SearchSpec
 from search.summary import SUMMARY_NAME, TRIALS_NAME, write_summary
 from search.tables import (
-    chosen_table,
     counts_line,
     data_line,
+    pareto_table,
     score_notes,
     scores_table,
     trials_table,
@@ -251,6 +252,9 @@ def _sum_up(spec: SearchSpec, terminal: Terminal, tracker: Tracker) -> SearchRec
         terminal.show(trials_table(record))
     if record.best is not None:
         terminal.show(scores_table(record, summary))
+    front = pareto_table(record)
+    if front is not None:
+        terminal.show(front)
     for note in score_notes(record, summary):
         terminal.note(note)
     terminal.note(counts_line(summary))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from search.files import write_json
+from search.pareto import pareto_front, scores_at_best
 from search.results import SearchRecord, TrialRecord
 from trainable.datasets.records import GROUPS
 from trainable.paths import write_text
@@ -40,6 +41,8 @@ def summarize(record: SearchRecord) -> dict[str, Any]:
         "test_evaluations": record.test_evaluations,
         "paper_values": {**_trial(paper), "validation": _validation(paper)} if paper else None,
         "gain_over_paper_values": _gain(best, paper),
+        "objective": spec.config.objective,
+        **_pareto(record),
         "trials": _counts(record),
         "epochs": record.epochs_spent,
         "wall_s": round(record.wall_s, 3),
@@ -119,6 +122,19 @@ def _gain(best: TrialRecord | None, paper: TrialRecord | None) -> dict[str, floa
         return None
     ours, theirs = _validation(best), _validation(paper)
     return {score: ours[score] - theirs[score] for score in SCORES}
+
+
+def _pareto(record: SearchRecord) -> dict[str, Any]:
+    """The front, where two scores are traded off."""
+    names = record.spec.pareto_scores
+    if not names:
+        return {}
+    return {
+        "pareto_front": [
+            {"trial": trial.number, **dict(zip(names, scores_at_best(trial, names), strict=True))}
+            for trial in pareto_front(record)
+        ]
+    }
 
 
 def _counts(record: SearchRecord) -> dict[str, int]:

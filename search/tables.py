@@ -11,41 +11,18 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from search.chosen import limits
+from search.pareto import pareto_front, scores_at_best
 from search.published import ENCODER, EPOCHS, SOURCE, PublishedRow, published_row, unlike_paper
 from search.results import SearchRecord, TrialRecord
-from search.spec import SearchSpec
+from search.words import duration, value
 from spaces import SPACE_COLUMNS, Space, space_rows
 from trainable.config import TrialConfig
 from trainable.datasets.records import GROUPS, SPLITS, TextDataset
+from trainable.objectives import objective_words
 
 TOP_TRIALS: Final = 5
 _NONE: Final = "-"
-
-
-def chosen_table(spec: SearchSpec) -> Table:
-    """What was chosen, before the data are read."""
-    config = spec.longest
-    table = _facts(f"search {spec.name}")
-    data = config.dataset if config.data_path is None else f"{config.dataset}, {config.data_path}"
-    table.add_row("data", Text(data))
-    limits = [f"{count or 'all'} {name}" for name, count in _limits(config).items()]
-    if any(_limits(config).values()):
-        table.add_row("thinned to", f"{', '.join(limits)} documents")
-    table.add_row("encoder", f"{config.encoder}, {config.max_length} word pieces{_frozen(config)}")
-    table.add_row("loss", f"{config.loss} ({config.loss_formula} formula)")
-    table.add_row("preset", spec.preset)
-    budget = "" if spec.time_budget_s is None else f", at most {duration(spec.time_budget_s)}"
-    table.add_row("trials", f"{spec.trials}, {spec.max_concurrent} at once{budget}")
-    table.add_row("a trial has", _resources(spec))
-    table.add_row(
-        "training",
-        f"at most {config.epochs} epochs, batch {config.batch_size}, "
-        f"dropout {config.dropout:g}, {config.lr_schedule} learning rate",
-    )
-    rungs = ", ".join(map(str, spec.rungs)) or "none"
-    table.add_row("ASHA", f"keeps the best 1/{spec.reduction_factor} after epoch {rungs}")
-    table.add_row("searched", ", ".join(spec.space.names) or "nothing")
-    return table
 
 
 def data_line(dataset: TextDataset) -> str:
@@ -127,8 +104,22 @@ def trials_table(record: SearchRecord, limit: int = TOP_TRIALS) -> Table:
         table.add_column(column, justify="left" if column == "ended" else "right")
     table.add_column("sampled")
     for trial in ranked:
-        sampled = ", ".join(f"{_short(name)} {value(x)}" for name, x in trial.params.items())
-        table.add_row(*_trial_cells(trial), sampled)
+        table.add_row(*_trial_cells(trial), _sampled(trial))
+    return table
+
+
+def pareto_table(record: SearchRecord) -> Table | None:
+    """The front of two scores, with what was sampled; None where one objective is searched for."""
+    names = record.spec.pareto_scores
+    if not names:
+        return None
+    table = _table("Pareto front, validation, per cent")
+    for column in ("trial", *map(objective_words, names)):
+        table.add_column(column, justify="right")
+    table.add_column("sampled")
+    for trial in pareto_front(record):
+        scores = [_percent(score) for score in scores_at_best(trial, names)]
+        table.add_row(str(trial.number), *scores, _sampled(trial))
     return table
 
 
@@ -142,68 +133,8 @@ def counts_line(summary: Mapping[str, Any]) -> str:
     )
 
 
-def duration(seconds: float) -> str:
-    """Seconds for people.
-
-    >>> duration(42.4), duration(150), duration(7260)
-    ('42 s', '2 min 30 s', '2 h 1 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
-    minutes = whole // 60
-    return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
-
-
-def value(item: Any) -> str:
-    """A setting's value in few characters.
-
-    >>> value(0.00012345), value(None), value(2.0), value(0.9999)
-    ('0.000123', '-', '2', '0.9999')
-    """
-    if item is None:
-        return _NONE
-    if not isinstance(item, float):
-        return str(item)
-    short = f"{item:.3g}"
-    # cb_beta lives just below 1, and is not 1
-    return f"{item:g}" if float(short) == 1.0 else short
-
-
 def _table(title: str) -> Table:
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
-
-
-def _facts(title: str) -> Table:
-    table = Table(box=None, show_header=False, pad_edge=False, title=title)
-    table.title_justify = "left"
-    table.add_column(style="cyan", no_wrap=True)
-    table.add_column(overflow="fold")
-    return table
-
-
-def _limits(config: TrialConfig) -> dict[str, int | None]:
-    return {
-        "train": config.max_train_docs,
-        "val": config.max_val_docs,
-        "test": config.max_test_docs,
-    }
-
-
-def _frozen(config: TrialConfig) -> str:
-    if config.tune != "head":
-        return ""
-    hidden = f"with {config.head_hidden} hidden units" if config.head_hidden else "linear"
-    return f"; frozen, a head is trained ({hidden})"
-
-
-def _resources(spec: SearchSpec) -> str:
-    cpus = f"{spec.cpus_per_trial:g} CPU core{'' if spec.cpus_per_trial == 1 else 's'}"
-    if not spec.gpus_per_trial:
-        return cpus
-    return f"{cpus}, {spec.gpus_per_trial:g} GPU{'s' if spec.gpus_per_trial > 1 else ''}"
 
 
 def _cells(scores: Mapping[str, Any]) -> list[str]:
@@ -238,6 +169,10 @@ def _trial_cells(trial: TrialRecord) -> tuple[str, str, str, str]:
     )
 
 
+def _sampled(trial: TrialRecord) -> str:
+    return ", ".join(f"{_short(name)} {value(x)}" for name, x in trial.params.items())
+
+
 def _short(name: str) -> str:
     return {"learning_rate": "lr"}.get(name, name.rstrip("_"))
 
@@ -252,7 +187,7 @@ def _start_words(record: SearchRecord) -> str:
 def _unlike(config: TrialConfig) -> str:
     """Why our row cannot be held against the published one, if it cannot."""
     reasons = []
-    if any(_limits(config).values()):
+    if any(limits(config).values()):
         reasons.append("fewer documents")
     if config.encoder != ENCODER:
         reasons.append(f"the encoder {config.encoder}")

@@ -28,7 +28,7 @@ GOLDEN = {
     },
     "data": {"name", "--data", *DATA, "--json"},
     "space": {"--loss", "--tune", "--set", "--space"},
-    "export": {"name", "-o", "--output", "--runs-dir"},
+    "export": {"name", "--trial", "-o", "--output", "--runs-dir"},
 }
 
 

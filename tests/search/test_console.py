@@ -5,10 +5,10 @@ import io
 from rich.console import Console
 from rich.table import Table
 
+from search.chosen import chosen_table
 from search.console import Terminal
 from search.progress import render
 from search.progress_state import ProgressState, apply
-from search.tables import chosen_table
 from tests.small_search import small_spec
 
 ODD = "/e[x]/[/b]/[bold]/:smile:"

@@ -107,3 +107,17 @@ def test_a_misspelt_search(runs, capsys):
     assert capsys.readouterr().err == (
         "error: unknown search 'mnie': did you mean 'mine'? Allowed: mine\n"
     )
+
+
+def test_another_trial_than_the_best(runs, tmp_path, capsys):
+    path = tmp_path / "out.yaml"
+    command = ["export", "mine", "-o", str(path), "--runs-dir", str(runs)]
+    assert main([*command, "--trial", "0"]) == 0
+    assert BestConfig.load(path).search["trial"] == 0
+    assert BestConfig.load(path).objective == objective(0, 4)
+    capsys.readouterr()
+    assert main([*command, "--trial", "9"]) == 2
+    assert capsys.readouterr().err == (
+        "error: --trial 9: search 'mine' has no trial of that number with a finished epoch; "
+        "choose one of 0, 1, 2, 3, 4, 5\n"
+    )

@@ -15,11 +15,12 @@ from search import cluster_check, preflight
 from search.cli import main
 from search.cluster_check import check_cluster
 from search.hardware import Hardware
-from search.preflight import points_left_out, storage_error, warnings_of
+from search.preflight import check_objective, points_left_out, storage_error, warnings_of
 from search.request import RunRequest
 from search.resolve import resolve
 from trainable.errors import UsageError
 
+ENCODED = SimpleNamespace(groups=("head", "tail"))
 HERE = Hardware(cpus=2, memory_gib=16.0, gpus=0)
 
 
@@ -120,7 +121,7 @@ def test_a_runs_folder_that_refuses_after_all(refuse, monkeypatch):
     """/proc says it can be written, and cannot."""
     monkeypatch.setattr("search.preflight.check_tracking", lambda *_: None)
     monkeypatch.setattr("search.preflight.check_disk", lambda _: None)
-    monkeypatch.setattr("search.run.read_data", lambda *_: SimpleNamespace(mu=0.9))
+    monkeypatch.setattr("search.run.read_data", lambda *_: SimpleNamespace(mu=0.9, encoded=ENCODED))
     assert refuse("--runs-dir", "/proc/runs").startswith("--runs-dir /proc/runs: cannot be written")
 
 
@@ -216,12 +217,14 @@ def test_first_points_that_no_trial_is_left_for():
     assert points_left_out(spec.replace(points=points, trials=4)) == []
     assert points_left_out(spec.replace(trials=1)) == []
     assert points_left_out(spec.replace(points=points, trials=3)) == [
-        "--start-from gives 3 first points, of which 3 trials try 2; --trials 4 tries all"
+        "3 first points were given, of which 3 trials try 2; --trials 4 tries all"
     ]
 
 
 def test_a_disk_that_fills_up_while_the_folder_is_written(refuse, monkeypatch):
-    monkeypatch.setattr("search.run.read_data", lambda *_: SimpleNamespace(mu=0.9, description={}))
+    monkeypatch.setattr(
+        "search.run.read_data", lambda *_: SimpleNamespace(mu=0.9, description={}, encoded=ENCODED)
+    )
 
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -310,4 +313,14 @@ def test_storage_errors(tmp_path):
     denied = storage_error(OSError(errno.EACCES, "Permission denied"), tmp_path)
     assert str(denied) == (
         f"--runs-dir {tmp_path}: cannot be written (Permission denied); choose another folder"
+    )
+
+
+def test_an_objective_that_these_data_cannot_judge(tmp_path):
+    spec = resolve(RunRequest(dataset="demo", objective="mean", runs_dir=str(tmp_path)), HERE)
+    check_objective(spec, ("head", "tail"))
+    with pytest.raises(UsageError) as caught:
+        check_objective(spec, ("head", "medium"))
+    assert str(caught.value) == (
+        "--objective mean: these data have no tail labels to judge by: choose micro_f1 or macro_f1"
     )

@@ -204,3 +204,30 @@ def test_a_relative_database_becomes_absolute(monkeypatch, tmp_path):
     assert spec.tracking_uri == f"sqlite:///{tmp_path}/mine.db"
     other = "http://host:5000/sqlite"
     assert spec_of(tracking_uri=other).tracking_uri == other
+
+
+def test_what_is_searched_for(tmp_path):
+    point = tmp_path / "p.yaml"
+    point.write_text("gamma: 1.0\n")
+
+    def spec(**options):
+        return resolve(RunRequest(loss="db", dataset="demo", **options), HERE, mu=0.9)
+
+    assert (spec().config.objective, spec().pareto, spec().sampler) == ("micro_f1", False, "tpe")
+    both = spec(objective="micro_f1,tail_micro_f1")
+    assert (both.config.objective, both.pareto_scores) == (
+        "micro_f1+tail_micro_f1",
+        ("micro_f1", "tail_micro_f1"),
+    )
+    assert not spec(objective="micro_f1+macro_f1").pareto
+    assert spec(points=(str(point),) * 2).points == ({"gamma": 1.0},) * 2
+    budgets = spec(compute_budget=3600.0, disk_budget=2.0, patience=8)
+    assert (budgets.compute_budget_s, budgets.disk_budget_gib, budgets.patience) == (3600.0, 2.0, 8)
+    assert budgets.fingerprint == spec().fingerprint  # they change no trial's numbers
+    assert both.fingerprint != spec().fingerprint
+
+
+def test_both_ways_to_name_the_objective_must_agree():
+    request = RunRequest(objective="micro_f1", settings=("objective=macro_f1",))
+    with pytest.raises(UsageError, match="--objective micro_f1 and --set objective=macro_f1"):
+        resolve(request, HERE)

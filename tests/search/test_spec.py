@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from search.credentials import without_credentials
 from search.spec import SPEC_NAME, SearchSpec
 from spaces import change_space, space_for
+from tests.small_search import small_spec
 from trainable.config import LOSS_HYPERPARAMETERS, TrialConfig
 from trainable.errors import UsageError
 
@@ -206,3 +207,27 @@ def test_a_missing_key_or_file(tmp_path):
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match="cannot be read"):
         SearchSpec.load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"patience": -1}, "patience must be at least 0, got -1"),
+        ({"compute_budget_s": 0.0}, "compute-budget must be above 0, got 0"),
+        ({"disk_budget_gib": -1.0}, "disk-budget must be above 0, got -1"),
+        ({"sampler": "tpe2"}, "unknown sampler 'tpe2': did you mean 'tpe'?"),
+        ({"pareto": True}, "a Pareto front is of two scores, got objective 'micro_f1': say"),
+    ],
+)
+def test_what_a_search_may_spend_and_how_it_proposes(tmp_path, change, message):
+    with pytest.raises(UsageError) as caught:
+        small_spec(tmp_path, **change)
+    assert message in str(caught.value)
+
+
+def test_the_password_of_the_study_stays_out_of_the_file(tmp_path):
+    spec = small_spec(tmp_path, storage="postgresql+psycopg://ann:pw@host/studies")
+    spec.save(tmp_path / SPEC_NAME)
+    assert "pw" not in (tmp_path / SPEC_NAME).read_text()
+    assert SearchSpec.load(tmp_path / SPEC_NAME).storage == "postgresql+psycopg://host/studies"
+    assert "pw" not in repr(spec)

@@ -12,9 +12,10 @@ import pytest
 from optuna.trial import TrialState
 
 from search.outcome import Outcome
-from search.study import STUDY_FILE, SearchStudy, startup_trials
+from search.study import STUDY_FILE, SearchStudy, curve_of, startup_trials
 from spaces import space_for
 from tests.small_search import ROOT
+from trainable.errors import UsageError
 
 COMPLETED = Outcome("completed", "all 3 epochs")
 STOPPED = Outcome("stopped", "below the top half at epoch 2")
@@ -260,3 +261,52 @@ def test_it_survives_sigkill(tmp_path):
         for trial in study.trials:
             assert trial.state in (TrialState.COMPLETE, TrialState.FAIL, TrialState.WAITING)
             assert trial.state != TrialState.COMPLETE or len(trial.intermediate_values) == 3
+
+
+def test_two_scores_make_a_pareto_study_that_still_has_curves(tmp_path):
+    space = space_for("db", mu=0.5)
+    study = SearchStudy(
+        tmp_path, name="s", space=space, seed=0, pareto=("micro_f1", "macro_f1"), startup_trials=2
+    )
+    study.open(PAPER)
+    ends = [(COMPLETED, [0.8, 0.4]), (STOPPED, None), (COMPLETED, [0.7, 0.5])]
+    for n, (outcome, values) in enumerate(ends):
+        study.ask(f"t{n}")
+        study.report(f"t{n}", 1, 0.2)
+        study.report(f"t{n}", 1, 0.9)  # a second report of an epoch is ignored
+        study.report(f"t{n}", 2, 0.3)
+        study.finish(f"t{n}", outcome, values)
+    study.ask("t3")  # TPE proposes, with a stopped trial among those that it learns from
+    assert [curve_of(trial) for trial in study.ended] == [{1: 0.2, 2: 0.3}] * 3
+    stored = optuna.load_study(study_name="s", storage=f"sqlite:///{tmp_path / STUDY_FILE}")
+    assert [trial.values for trial in stored.trials[:3]] == [[0.8, 0.4], None, [0.7, 0.5]]
+    assert [trial.state for trial in stored.trials[:3]] == [
+        TrialState.COMPLETE,
+        TrialState.PRUNED,
+        TrialState.COMPLETE,
+    ]
+    assert {trial.number for trial in stored.best_trials} == {0, 2}
+    study.finish("t3", COMPLETED, [0.7, math.nan])
+    assert study.ended[3].state == TrialState.FAIL
+
+
+def test_a_study_in_the_database_of_a_team(tmp_path):
+    shared = f"sqlite:///{tmp_path / 'team.db'}"
+
+    def study_of(name):
+        return SearchStudy(
+            tmp_path / name, name=name, space=space_for("db", mu=0.5), seed=0, storage=shared
+        )
+
+    for name in ("a", "b"):
+        study_of(name).open(PAPER, new=True)
+    assert optuna.get_all_study_names(shared) == ["a", "b"]
+    assert not (tmp_path / "a").exists()
+    with pytest.raises(UsageError) as caught:
+        study_of("a").open(PAPER, new=True)
+    assert str(caught.value) == (
+        "the database of --storage has a study 'a' already: choose another --name"
+    )
+    again = study_of("a")
+    again.open(PAPER)
+    assert len(again.trials) == 1

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from search.chosen import chosen_table
 from search.hardware import Hardware
 from search.published import PUBLISHED, published_row, unlike_paper
 from search.request import RunRequest
@@ -16,7 +17,6 @@ from search.resolve import resolve
 from search.results import load_search
 from search.summary import write_summary
 from search.tables import (
-    chosen_table,
     counts_line,
     score_notes,
     scores_table,

@@ -11,7 +11,7 @@ RUNS_DIR ?= runs
 TESTS ?= not gpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast check format browser clean
+.PHONY: help install demo test test-fast check format servers clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -50,8 +50,8 @@ format: $(STAMP)-dev  ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-browser:  ## Debian: a headless browser for the MLflow page test
-	apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium
+servers:  ## Debian: a headless browser and PostgreSQL, for the tests that need them
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium postgresql
 
 clean:  ## remove .venv and caches; never the runs
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -100,10 +100,11 @@ class SearchStudy:
         self._sampler_name = sampler
         self._url = storage
         self._study: optuna.Study | None = None
+        self._storage: optuna.storages.RDBStorage | None = None
         self._open: dict[str, tuple[Proposal, optuna.Trial]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_study": None, "_open": {}}
+        return {**self.__dict__, "_study": None, "_storage": None, "_open": {}}
 
     def open(self, *points: Mapping[str, Any], new: bool = False) -> None:
         """Create the study with `points` as its first trials, or go on with the one there is.
@@ -115,8 +116,9 @@ class SearchStudy:
         trial that was not run again yet is enqueued with its parameters.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._storage = open_storage(self.folder, self._url)
         self._study = optuna.create_study(
-            storage=open_storage(self.folder, self._url),
+            storage=self._storage,
             study_name=self.name,
             directions=["maximize"] * max(1, len(self.pareto)),
             load_if_exists=True,
@@ -138,6 +140,13 @@ class SearchStudy:
                     {**trial.system_attrs.get("fixed_params", {}), **trial.params},
                     user_attrs={"resumes": trial.number},
                 )
+
+    def close(self) -> None:
+        """Let go of the database's connections; `open` may follow."""
+        if self._storage is not None:
+            self._storage.remove_session()
+            self._storage.engine.dispose()
+        self._study, self._storage = None, None
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -245,7 +254,7 @@ class SearchStudy:
         return make_sampler(self._sampler_name, seed=seed, startup_trials=self._startup_trials)
 
 
-def open_storage(folder: Path, url: str | None) -> optuna.storages.BaseStorage:
+def open_storage(folder: Path, url: str | None) -> optuna.storages.RDBStorage:
     """The database of a study: that at `url`, else SQLite in the search folder."""
     if url is None:
         connect = {"timeout": _LOCK_TIMEOUT_S}

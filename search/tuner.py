@@ -77,6 +77,7 @@ def run_trials(
         attempt.study.interrupt_open()
         with contextlib.suppress(OSError):  # a full disk: the error that told of it is on its way
             attempt.events.emit("search_ended", status=status, reason=reason)
+        attempt.study.close()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,7 +28,7 @@ TRIAL_NAMES = [f"trial-{number:03d}" for number in TRIALS]
 pytestmark = [
     pytest.mark.server,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium: `make browser` installs it (Debian)"),
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium: `make servers` installs it (Debian)"),
 ]
 
 

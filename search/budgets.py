@@ -14,6 +14,10 @@ from typing import Any, Final
 
 from trainable.config import BEST_OBJECTIVE
 
+TIME_STATUSES: Final = ("time_budget", "compute_budget")
+"""Of a search whose budget of time is spent."""
+_STARTS: Final = frozenset({"trial_started", "confirm_started"})
+_SIGNS: Final = frozenset({"epoch", "trial_ended", "confirm_epoch", "confirm_ended"})
 _DISK_EVERY_S: Final = 10.0
 _GIB: Final = 2**30
 
@@ -27,6 +31,7 @@ class Spending:
         trial_s: Seconds of trials, summed over those that run side by side.
         trial_s_before: What earlier attempts spent of it.
         disk_gib: Of the search folder.
+        part: Of both times; the rest is kept back until `release`.
     """
 
     def __init__(
@@ -37,10 +42,12 @@ class Spending:
         trial_s: float | None = None,
         trial_s_before: float = 0.0,
         disk_gib: float | None = None,
+        part: float = 1.0,
     ) -> None:
         self._folder = folder
         self._wall_s, self._trial_s, self._disk_gib = wall_s, trial_s, disk_gib
-        self._spent_s = trial_s_before
+        self._spent_s = self._spent_before = trial_s_before
+        self._part = part
         self._began: float | None = None
         self._running, self._looked = 0, 0.0
         self._disk_looked = -_DISK_EVERY_S
@@ -53,14 +60,22 @@ class Spending:
         self._spent_s += self._running * (now - self._looked)
         self._running, self._looked = running, now
 
+    def release(self) -> None:
+        """The trials are over: nothing is kept back any more."""
+        self.note_running(0)
+        self._part = 1.0
+
     def spent(self) -> tuple[str, str] | None:
         """Status of the search and the reason, once a budget is spent."""
         now = time.monotonic()
         began = now if self._began is None else self._began
-        if self._wall_s is not None and now >= began + self._wall_s:
-            return "time_budget", f"the time budget of {self._wall_s:g} s is spent"
-        if self._trial_s is not None and self._spent_s >= self._trial_s:
-            return "compute_budget", f"trials have run for the {self._trial_s:g} s they may"
+        if self._wall_s is not None and now >= began + self._part * self._wall_s:
+            return "time_budget", f"the time budget of {self._seconds(self._wall_s)} is spent"
+        if self._trial_s is not None and self._spent_s >= self._trials_limit(self._trial_s):
+            return (
+                "compute_budget",
+                f"trials have run for the {self._seconds(self._trial_s)} they may",
+            )
         if self._disk_gib is not None and now >= self._disk_looked + _DISK_EVERY_S:
             self._disk_looked = now
             used = folder_bytes(self._folder) / _GIB if self._folder else 0.0
@@ -70,6 +85,16 @@ class Spending:
                     f"the search folder holds {used:.2f} GiB of the {self._disk_gib:g} it may",
                 )
         return None
+
+    def _trials_limit(self, trial_s: float) -> float:
+        """Earlier attempts have spent what they have: of the rest a part is kept back."""
+        before = min(self._spent_before, trial_s)
+        return before + self._part * (trial_s - before)
+
+    def _seconds(self, budget_s: float) -> str:
+        if self._part == 1.0:
+            return f"{budget_s:g} s"
+        return f"{budget_s:g} s, but for what is left to confirm the best,"
 
 
 def folder_bytes(folder: Path) -> int:
@@ -84,18 +109,20 @@ def folder_bytes(folder: Path) -> int:
 
 
 def trial_seconds(events: Iterable[Mapping[str, Any]]) -> float:
-    """Seconds that trials have run according to a journal, from start to last sign of life."""
-    spans: dict[int, list[float]] = {}
+    """Seconds that trials have run according to a journal, from start to last sign of life.
+
+    The runs that confirm the best are trials too.
+    """
+    spans: dict[tuple[int, int | None], list[float]] = {}
     total = 0.0
     for event in events:
-        number = event.get("trial", -1)
-        if event["event"] == "trial_started" and number in spans:
-            first, last = spans.pop(number)
+        run = event.get("trial", -1), event.get("seed")
+        if event["event"] in _STARTS:
+            first, last = spans.pop(run, (0.0, 0.0))
             total += last - first
-        if event["event"] == "trial_started":
-            spans[number] = [event["time"], event["time"]]
-        elif event["event"] in {"epoch", "trial_ended"} and number in spans:
-            spans[number][1] = event["time"]
+            spans[run] = [event["time"], event["time"]]
+        elif event["event"] in _SIGNS and run in spans:
+            spans[run][1] = event["time"]
     return total + sum(last - first for first, last in spans.values())
 
 

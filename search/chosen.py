@@ -33,6 +33,10 @@ def chosen_table(spec: SearchSpec) -> Table:
     )
     rungs = ", ".join(map(str, spec.rungs)) or "none"
     table.add_row("ASHA", f"keeps the best 1/{spec.reduction_factor} after epoch {rungs}")
+    if spec.confirm:
+        table.add_row(
+            "confirmed", f"the best {spec.confirm} and trial 0, each with {spec.seeds} more seeds"
+        )
     table.add_row("searched", ", ".join(spec.space.names) or "nothing")
     if spec.sampler != TPE:
         table.add_row("sampler", spec.sampler)

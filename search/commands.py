@@ -35,6 +35,8 @@ def resume(options: argparse.Namespace, terminal: Terminal) -> int:
         "disk_budget_gib": options.disk_budget,
         "patience": options.patience,
         "storage": absolute_uri(options.storage),
+        "confirm": options.confirm,
+        "seeds": options.seeds,
         "address": options.address,
         "tracking_uri": absolute_uri(options.tracking_uri),
     }

@@ -16,6 +16,8 @@ BEST_NAME: Final = "best.yaml"
 def best_config(record: SearchRecord, number: int | None = None) -> BestConfig:
     """The configuration of the best trial, or of trial `number`, at its best epoch.
 
+    The best one of a confirmed search has the seed of the run that confirmed it.
+
     Raises:
         UsageError: no trial has that number, or it has not finished an epoch.
         UserError: no trial has finished an epoch, or the description of the data is gone.
@@ -28,11 +30,11 @@ def best_config(record: SearchRecord, number: int | None = None) -> BestConfig:
     if "fingerprint" not in record.dataset:
         raise UserError(f"{record.folder}: dataset.json is missing or damaged: cannot export")
     return BestConfig(
-        config=record.spec.trial_config(best.params),
+        config=record.spec.trial_config(best.params, best.seed),
         best_epoch=best.best_epoch,
         threshold=best.best_threshold,
         validation={k: v for k, v in best.best_metrics.items() if k.startswith("val/")},
-        search=_origin(record, best.number),
+        search=_origin(record, best),
         data_fingerprint=record.dataset["fingerprint"],
         versions=_versions(record.folder),
     )
@@ -71,13 +73,24 @@ def retrain_command(path: Path) -> str:
     return f"python -m trainable {shlex.quote(str(path))} --out MODEL"
 
 
-def _origin(record: SearchRecord, number: int) -> dict[str, Any]:
+def _origin(record: SearchRecord, best: TrialRecord) -> dict[str, Any]:
+    found = record.confirmation
+    confirmed = (
+        {}
+        if found is None or best.seed is None
+        else {
+            "confirmed_with_seeds": list(found.scores(best.number)),
+            "mean_objective": found.mean(best.number),
+            "sd_objective": found.spread(best.number),
+        }
+    )
     return {
         "name": record.spec.name,
-        "trial": number,
+        "trial": best.number,
         "trials": len(record.trials),
         "status": record.status,
         "fingerprint": record.spec.fingerprint,
+        **confirmed,
     }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from search.confirm_folder import ConfirmFolder, drop_losers
 from search.events import EventLog
 from search.files import read_json, write_json
 from search.journal import JOURNAL_FILE, read_journal
@@ -59,6 +60,8 @@ def score_winner(
     if report is None:
         return ""
     _save_report(spec.folder, events, winner, report)
+    if winner.seed is not None:
+        drop_losers(spec.folder, (winner.number, winner.seed))
     return "" if weights else _retrained(winner, report)
 
 
@@ -70,16 +73,22 @@ def find_weights(folder: Path, winner: Winner) -> Path | None:
     from trainable.weights import KeptEpoch, kept_epoch, weights_path
 
     wanted = KeptEpoch(epoch=winner.epoch, objective=winner.objective)
-    for number in sorted(same_training(read_journal(folder / JOURNAL_FILE), winner.number)):
-        path = weights_path(folder / WEIGHTS_FOLDER, number)
+    if winner.seed is None:
+        numbers = sorted(same_training(read_journal(folder / JOURNAL_FILE), winner.number))
+        paths = [weights_path(folder / WEIGHTS_FOLDER, number) for number in numbers]
+    else:
+        run = ConfirmFolder.of(folder, (winner.number, winner.seed))
+        paths = [weights_path(run.weights, winner.number)]
+    for path in paths:
         if kept_epoch(path) == wanted:
             return path
     return None
 
 
 def _lost(winner: Winner) -> str:
+    run = "" if winner.seed is None else f" with seed {winner.seed}"
     return (
-        f"the weights of trial {winner.number} after epoch {winner.epoch} were lost: "
+        f"the weights of trial {winner.number}{run} after epoch {winner.epoch} were lost: "
         "it was trained again"
     )
 
@@ -105,7 +114,7 @@ def _run_remotely(
     task = ray.remote(evaluate).options(
         num_cpus=spec.cpus_per_trial, num_gpus=spec.gpus_per_trial, max_retries=1
     )
-    config = spec.trial_config(winner.params).to_mapping()
+    config = spec.trial_config(winner.params, winner.seed).to_mapping()
     file = None if weights is None else str(weights)
     future = task.remote(config, data, file, winner.threshold, winner.epoch)
     while not ray.wait([future], timeout=_POLL_S)[0]:
@@ -117,15 +126,18 @@ def _run_remotely(
 
 def _is_scored(folder: Path, winner: Winner) -> bool:
     report = read_json(folder / TEST_REPORT_FILE) or {}
-    return (report.get("trial"), report.get("epoch")) == (winner.number, winner.epoch)
+    scored = (report.get("trial"), report.get("epoch"), report.get("seed"))
+    return scored == (winner.number, winner.epoch, winner.seed)
 
 
 def _save_report(folder: Path, events: EventLog, winner: Winner, report: Mapping[str, Any]) -> None:
-    head = {"trial": winner.number, "epoch": winner.epoch}
+    seed = {} if winner.seed is None else {"seed": winner.seed}
+    head = {"trial": winner.number, "epoch": winner.epoch, **seed}
     write_json(folder / TEST_REPORT_FILE, {**head, **report})
     events.emit(
         "test_evaluated",
         trial=winner.number,
+        **seed,
         micro_f1=report["micro_f1"],
         macro_f1=report["macro_f1"],
     )

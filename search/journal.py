@@ -9,8 +9,16 @@ unix seconds, `trial` is the number in the Optuna study):
     trial_restarted  trial reason                 its worker died: the epochs so far do not count
     epoch            trial epoch metrics          the flat, finite numbers of one step
     trial_ended      trial status reason          END_STATUSES
-    test_evaluated   trial micro_f1 macro_f1      the chosen trial, once
+    test_evaluated   trial micro_f1 macro_f1      the chosen trial, once; `seed` of a confirmed one
     search_ended     status reason                SEARCH_STATUSES
+
+and of the best trials' configurations, trained again with other seeds (`search.confirmation`):
+
+    confirm_planned    trials seeds paper         the candidates; the last plan counts, [] ends it
+    confirm_started    trial seed                 as trial_started ...
+    confirm_restarted  trial seed reason
+    confirm_epoch      trial seed epoch metrics
+    confirm_ended      trial seed status reason
 
 A trial that started and has no `trial_ended` was interrupted (or still runs).
 """
@@ -43,6 +51,11 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "trial_restarted": ("trial",),
         "epoch": ("trial", "epoch", "metrics"),
         "trial_ended": ("trial", "status"),
+        "confirm_planned": ("trials", "seeds", "paper"),
+        "confirm_started": ("trial", "seed"),
+        "confirm_restarted": ("trial", "seed"),
+        "confirm_epoch": ("trial", "seed", "epoch", "metrics"),
+        "confirm_ended": ("trial", "seed", "status"),
         "search_ended": ("status",),
     }
 )
@@ -101,14 +114,19 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
 
 
 def _event(line: bytes, started: set[Any], where: str) -> dict[str, Any]:
-    """One event, checked; its trial joins `started`."""
+    """One event, checked; its trial, or (trial, seed), joins `started`."""
     try:
         event = json.loads(line)
         kind = event["event"]
-        missing = [key for key in ("time", *_FIELDS.get(kind, ())) if key not in event]
-        if kind == "trial_started":
-            started.add(event["trial"])
-        strange = "trial" in _FIELDS.get(kind, ()) and event["trial"] not in started
+        fields = _FIELDS.get(kind, ())
+        missing = [key for key in ("time", *fields) if key not in event]
+        who = event["trial"] if "trial" in fields else None
+        strange = "seed" in fields and who not in started
+        if "seed" in fields:
+            who = who, event["seed"]
+        if kind in ("trial_started", "confirm_started"):
+            started.add(who)
+        strange = strange or (who is not None and who not in started)
     except (ValueError, KeyError, TypeError):
         missing, strange = ["event"], False
     if missing or strange:

@@ -96,6 +96,7 @@ def _add_how(how: Any) -> None:
     how.add_argument(
         "--start-from", metavar="NAME", help="first points: the best of an earlier search"
     )
+    _add_confirm(how)
     how.add_argument("--seed", type=_whole, metavar="N", help="of the sampler and of training")
 
 
@@ -123,6 +124,7 @@ def _add_resume(commands: Any) -> None:
     resume.add_argument("name", metavar="NAME", help="of the search")
     resume.add_argument("--trials", type=_whole, metavar="N", help="new total of trials")
     _add_budgets(resume)
+    _add_confirm(resume)
     resume.add_argument("--address", metavar="HOST:PORT", help="of an existing Ray cluster")
     resume.add_argument("--storage", metavar="URL", help="of the study, with its password")
     resume.add_argument("--tracking-uri", metavar="URI", help="MLflow, if not where it was")
@@ -188,6 +190,18 @@ def _add_settings(group: Any) -> None:
         default=[],
         metavar="NAME=VALUE",
         help="fix any setting of a trial; repeatable",
+    )
+
+
+def _add_confirm(group: Any) -> None:
+    group.add_argument(
+        "--confirm",
+        type=_whole,
+        metavar="K",
+        help="train the best K and the paper's values again, choose on the mean (0: do not)",
+    )
+    group.add_argument(
+        "--seeds", type=_whole, metavar="S", help="... with S other seeds each (default: 3)"
     )
 
 

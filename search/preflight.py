@@ -119,6 +119,7 @@ def check_disk(spec: SearchSpec) -> None:
         path.stat().st_size for path in encoder.iterdir() if path.suffix in WEIGHT_SUFFIXES
     )
     copies = spec.max_concurrent + 2
+    copies += spec.confirm + 1 if spec.confirm else 0  # each candidate's, with the first seed
     if spec.checkpoint_every and spec.config.tune == "all":
         copies += _CHECKPOINT_WEIGHTS * spec.max_concurrent
     needed = weights * copies + _OWN_FILES_BYTES

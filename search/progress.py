@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from search.confirm_progress import confirm_header, confirm_line
 from search.journal import JOURNAL_FILE, read_journal
 from search.progress_state import ProgressState, TrialState, apply, eta_s
 from search.spec import SearchSpec
@@ -23,6 +24,7 @@ _MAX_ENDED: Final = 6
 _WIDE: Final = 100
 _BARS: Final = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
 _SHORT_NAMES: Final = {"learning_rate": "lr", "lambda_": "lambda", "weight_decay": "wd"}
+_ALWAYS_TOLD: Final = frozenset({"trial_restarted", "confirm_restarted", "search_ended"})
 _STYLES: Final = {
     "running": "cyan",
     "completed": "green",
@@ -73,7 +75,7 @@ class Progress:
         self.state = apply(self.state, event)
         text = describe(self.state, event)
         # the table shows the epochs; what must be read stays above it
-        if text and (self._live is None or event["event"] in {"trial_restarted", "search_ended"}):
+        if text and (self._live is None or event["event"] in _ALWAYS_TOLD):
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _render(self) -> RenderableType:
@@ -102,6 +104,10 @@ def describe(state: ProgressState, event: Mapping[str, Any]) -> str:
     if kind == "search_ended":
         reason = f": {event['reason']}" if event.get("reason") else ""
         return f"search {event['status'].replace('_', ' ')}{reason}"
+    confirmation = state.confirming.confirmation
+    if kind.startswith("confirm_"):
+        epochs = state.spec.longest.epochs
+        return "" if confirmation is None else confirm_line(confirmation, event, epochs)
     if kind == "test_evaluated":
         return f"trial {event['trial']} on the test set: {_scores(event)}"
     trial = state.trials.get(event.get("trial", -1))
@@ -155,13 +161,17 @@ def _header(state: ProgressState, now: float) -> list[str]:
     spec, best = state.spec, state.best
     eta = eta_s(state, now)
     left = "unknown" if eta is None else f"about {clock(eta)}"
-    if len(state.ended) >= spec.trials:
+    confirmation = state.confirming.confirmation
+    to_confirm = confirmation is not None and confirmation.left
+    if len(state.ended) >= spec.trials and not to_confirm:
         left = "scoring the best trial on the test set"
     counts = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in state.counts.items())
     lines = [
         f"{spec.name} | loss {spec.config.loss} | {clock(state.elapsed_s(now))} | to go: {left}",
         f"trials {len(state.ended)}/{spec.trials}: {counts or 'starting Ray'}",
     ]
+    if confirmation is not None:
+        lines.append(confirm_header(confirmation))
     if best is not None:
         lines.append(
             f"best: trial {best.number}, epoch {best.metrics['best/epoch']:g}: "

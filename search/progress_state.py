@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from search.confirm_progress import confirm_left_s
+from search.confirmation import ConfirmationFold
 from search.outcome import INTERRUPTED
 from search.spec import SearchSpec
 from trainable.config import BEST_OBJECTIVE, OBJECTIVE
@@ -56,6 +58,8 @@ class ProgressState:
     clock_started: float | None = None
     """Unix seconds of this attempt's first trial: from here the time budget counts."""
     trials: Mapping[int, TrialState] = dataclasses.field(default_factory=dict)
+    confirming: ConfirmationFold = dataclasses.field(default_factory=ConfirmationFold)
+    """What was said of a confirmation."""
     status: str = ""
     """How the attempt ended; "" before that."""
     reason: str = ""
@@ -124,7 +128,7 @@ def apply(state: ProgressState, event: Mapping[str, Any]) -> ProgressState:
                 trial, status=event["status"], reason=event["reason"], ended=event["time"]
             )
         case _:
-            return state
+            return dataclasses.replace(state, confirming=state.confirming.after(event))
     return dataclasses.replace(state, trials=trials)
 
 
@@ -134,9 +138,12 @@ def eta_s(state: ProgressState, now: float | None = None) -> float | None:
     A trial to come is taken to last as long as those that ended did on average, or, before one
     ended, as long as all its epochs at the present speed: until then the estimate is the longest
     that it can be, since ASHA shortens trials. Time that Ray takes to start and the test
-    evaluation are not in it.
+    evaluation are not in it, nor is a confirmation, which has an estimate of its own once it runs.
     """
     now = time.time() if now is None else now
+    confirmation = state.confirming.confirmation
+    if confirmation is not None and confirmation.left and len(state.ended) >= state.spec.trials:
+        return confirm_left_s(confirmation, state.spec.max_concurrent)
     timed = [trial.epoch_s for trial in state.trials.values() if trial.epoch_s is not None]
     if not timed:
         return None

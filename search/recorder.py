@@ -8,7 +8,7 @@ An exception that leaves a callback would end the whole search: none does. Tune 
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
@@ -17,7 +17,7 @@ from search.checkpoints import drop_checkpoint, has_checkpoint
 from search.events import EventLog
 from search.journal import finite_metrics
 from search.outcome import Outcome, outcome_of_error, outcome_of_result
-from search.study import Proposal, SearchStudy
+from search.study import Proposal
 from search.winner import drop_stale_weights
 from trainable.errors import one_line
 
@@ -26,6 +26,20 @@ _TUNE_KEYS = frozenset(
     | {"time_this_iter_s", "time_total_s", "time_since_restore", "timesteps_total"}
 )
 _log = logging.getLogger(__name__)
+
+
+class OpenTrials(Protocol):
+    """Whom the recorder asks which trial is which: the study, but for a confirmation."""
+
+    @property
+    def num_open(self) -> int:
+        """Trials asked for that have not ended."""
+
+    def proposal(self, ray_trial_id: str) -> Proposal | None:
+        """The open trial of that Ray id."""
+
+    def finish(self, ray_trial_id: str, outcome: Outcome) -> None:
+        """Note the end of a trial."""
 
 
 class Recorder(Callback):
@@ -43,7 +57,7 @@ class Recorder(Callback):
     def __init__(
         self,
         events: EventLog,
-        study: SearchStudy,
+        study: OpenTrials,
         *,
         epochs: int,
         reduction_factor: int,
@@ -102,9 +116,9 @@ class Recorder(Callback):
             return
         self._started[trial.trial_id] = proposal
         resumes = {} if proposal.resumes is None else {"resumes": proposal.resumes}
-        self._events.emit(
-            "trial_started",
-            trial=proposal.number,
+        self._tell(
+            proposal,
+            "started",
             params=dict(proposal.params),
             ray_trial_id=trial.trial_id,
             **resumes,
@@ -119,7 +133,7 @@ class Recorder(Callback):
             return
         metrics = {k: v for k, v in finite_metrics(result).items() if k not in _TUNE_KEYS}
         epoch = int(metrics.pop("epoch"))
-        self._events.emit("epoch", trial=proposal.number, epoch=epoch, metrics=metrics)
+        self._tell(proposal, "epoch", epoch=epoch, metrics=metrics)
 
     def _complete(self, trial: Trial) -> None:
         result = trial.last_result
@@ -135,10 +149,8 @@ class Recorder(Callback):
     def _recover(self, trial: Trial) -> None:
         proposal = self._started.get(trial.trial_id)
         if proposal is not None:
-            reason = _error_of(trial).reason
-            self._events.emit("trial_restarted", trial=proposal.number, reason=reason)
-            if not has_checkpoint(self._folder, proposal.number):
-                drop_stale_weights(self._folder, number=proposal.number)
+            self._tell(proposal, "restarted", reason=_error_of(trial).reason)
+            self._clean_restarted(proposal)
 
     def _error(self, trial: Trial) -> None:
         outcome = _error_of(trial)
@@ -151,9 +163,20 @@ class Recorder(Callback):
         if proposal is None or trial.trial_id in self._ended:
             return
         self._ended.add(trial.trial_id)
-        self._events.emit(
-            "trial_ended", trial=proposal.number, status=outcome.status, reason=outcome.reason
-        )
+        self._tell(proposal, "ended", status=outcome.status, reason=outcome.reason)
+        self._clean_ended(proposal)
+
+    def _tell(self, proposal: Proposal, what: str, **fields: Any) -> None:
+        """Write an event about a trial that `started`, `restarted`, `ended`, or did an `epoch`."""
+        kind = what if what == "epoch" else f"trial_{what}"
+        self._events.emit(kind, trial=proposal.number, **fields)
+
+    def _clean_restarted(self, proposal: Proposal) -> None:
+        """Before a trial starts again after an error."""
+        if not has_checkpoint(self._folder, proposal.number):
+            drop_stale_weights(self._folder, number=proposal.number)
+
+    def _clean_ended(self, proposal: Proposal) -> None:
         drop_checkpoint(self._folder, proposal.number)
         # its worker may have died between the weights and the result
         drop_stale_weights(self._folder, number=proposal.number)

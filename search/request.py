@@ -47,6 +47,8 @@ class RunRequest:
     max_concurrent: int | None = None
     checkpoint_every: int | None = None
     start_from: str | None = None
+    confirm: int | None = None
+    seeds: int | None = None
     seed: int | None = None
     split_seed: int | None = None
     max_train_docs: int | None = None

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from search.confirmation import DEFAULT_SEEDS, SEEDS_ALONE
 from search.hardware import Hardware
 from search.presets import (
     AUTO,
@@ -80,6 +81,8 @@ def resolve(request: RunRequest, hardware: Hardware, *, mu: float | None = None)
         max_concurrent=resources.max_concurrent,
         checkpoint_every=_checkpoint_every(request, preset_name, config, gpus),
         seed=config.seed,
+        confirm=_first(request.confirm, 0),
+        seeds=_first(request.seeds, DEFAULT_SEEDS),
         address=request.address,
         tracking_uri=absolute_uri(request.tracking_uri),
     )
@@ -188,7 +191,7 @@ def _resources(
 
 
 def _check_resources(request: RunRequest, trials: int) -> None:
-    """What `choose_resources` divides by; the rest is checked by SearchSpec."""
+    """What `choose_resources` divides by, and seeds for nothing; SearchSpec checks the rest."""
     cpus, gpus = request.cpus_per_trial, request.gpus_per_trial
     if cpus is not None and not (math.isfinite(cpus) and cpus > 0):
         raise UsageError(f"cpus-per-trial must be above 0, got {cpus:g}")
@@ -196,6 +199,8 @@ def _check_resources(request: RunRequest, trials: int) -> None:
         raise UsageError(f"gpus-per-trial must be at least 0, got {gpus:g}")
     if trials < 1:
         raise UsageError(f"trials must be at least 1, got {trials}")
+    if request.seeds is not None and not request.confirm:
+        raise UsageError(SEEDS_ALONE)
 
 
 def _cluster_cpus(request: RunRequest) -> float | None:

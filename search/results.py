@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from search.confirmation import Confirmation, ConfirmRun, read_confirmation
 from search.files import read_json
 from search.journal import JOURNAL_FILE, read_journal
 from search.lock import is_live
@@ -42,6 +43,8 @@ class TrialRecord:
     """Unix seconds."""
     ended: float | None = None
     """Unix seconds; None while open."""
+    seed: int | None = None
+    """Of a run that confirms the trial; None: the one that all trials of the search share."""
 
     @property
     def best_objective(self) -> float | None:
@@ -80,6 +83,8 @@ class SearchRecord:
     """Of `best` at its best epoch; None before the test set was opened for it."""
     test_evaluations: int = 0
     """How often the test set was opened: once for each winner that an attempt ended with."""
+    confirmation: Confirmation | None = None
+    """The best configurations, trained again with other seeds; None: not asked for."""
     dataset: dict[str, Any]
     """The description of the data; empty before it was written."""
     wall_s: float = 0.0
@@ -87,18 +92,45 @@ class SearchRecord:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The trial with the highest objective, the lower number on ties; None without epochs."""
+        """The trial that won, as it is exported and scored on the test set; None without epochs.
+
+        That is the confirmed one, in its run with the first seed, or else the one with the highest
+        objective, the lower number on ties.
+        """
+        confirmed = None if self.confirmation is None else self.confirmation.winner
+        if confirmed is not None:
+            return self.confirmed_run(confirmed)
         scored = [trial for trial in self.trials if trial.best_epoch]
         return max(scored, key=lambda t: (t.best_objective or 0.0, -t.number), default=None)
 
     @property
     def paper(self) -> TrialRecord | None:
-        """Trial 0, the paper's values; where it was interrupted, the trial that ran it again."""
+        """Trial 0, the paper's values; where it was interrupted, the trial that ran it again.
+
+        Beside a confirmed winner it is the run of those values with the winner's seed.
+        """
+        best, confirmation = self.best, self.confirmation
+        if confirmation is not None and best is not None and best.seed is not None:
+            run = confirmation.run_of_paper(best.seed)
+            return None if run is None else self.confirmed_run(run)
         found, number = None, 0  # the number: a trial that was never begun has no record
         for trial in self.trials:  # ascending: a rerun comes after what it reruns
             if number in (trial.number, trial.resumes):
                 found, number = trial, trial.number
         return found
+
+    def confirmed_run(self, run: ConfirmRun) -> TrialRecord:
+        """A run of the confirmation as a record of its trial."""
+        trial = next(trial for trial in self.trials if trial.number == run.trial)
+        return dataclasses.replace(
+            trial,
+            status=run.status or "interrupted",
+            reason=run.reason,
+            epochs=run.epochs,
+            started=run.started,
+            ended=run.ended,
+            seed=run.seed,
+        )
 
     @property
     def epochs_spent(self) -> int:
@@ -122,6 +154,7 @@ def load_search(folder: Path) -> SearchRecord:
         trials=_trials(events, open_status="running" if live else "interrupted"),
         status=status,
         reason=reason,
+        confirmation=read_confirmation(events),
         test_evaluations=sum(event["event"] == "test_evaluated" for event in events),
         dataset=read_json(folder / DATASET_NAME) or {},
         wall_s=_wall_s(events),
@@ -192,7 +225,8 @@ def _is_of(best: TrialRecord | None, report: Mapping[str, Any] | None) -> bool:
     """Whether the test scores are those of the best trial, at its best epoch."""
     if best is None or report is None:
         return False
-    return (report.get("trial"), report.get("epoch")) == (best.number, best.best_epoch)
+    scored = (report.get("trial"), report.get("epoch"), report.get("seed"))
+    return scored == (best.number, best.best_epoch, best.seed)
 
 
 def _has_ended(events: Sequence[Mapping[str, Any]]) -> bool:

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from search import preflight
 from search.chosen import chosen_table
+from search.confirm_table import confirmation_notes, confirmation_table
+from search.confirmation import SEEDS_ALONE
 from search.console import Terminal
 from search.describe import describe_dataset
 from search.export import BEST_NAME, write_best
@@ -31,6 +33,7 @@ from search.tables import (
     pareto_table,
     score_notes,
     scores_table,
+    start_words,
     trials_table,
 )
 from search.tracking import Tracker
@@ -123,7 +126,8 @@ def resume_search(name: str, runs_dir: str, changes: dict[str, Any], terminal: T
     Args:
         name: Of an existing search.
         runs_dir: Where it lies.
-        changes: New values of SearchSpec's `trials`, `time_budget_s`, `address`, `tracking_uri`.
+        changes: New values of SearchSpec's `trials`, `time_budget_s`, `confirm`, `seeds`,
+            `address`, `tracking_uri`.
         terminal: Where to print.
 
     Raises:
@@ -137,6 +141,8 @@ def resume_search(name: str, runs_dir: str, changes: dict[str, Any], terminal: T
         raise UsageError(
             f"--trials must be at least the search's {before.trials}, got {spec.trials}"
         )
+    if "seeds" in changes and not spec.confirm:
+        raise UsageError(SEEDS_ALONE)
     preflight.check_folder(folder)
     hardware = detect_hardware()
     preflight.check_machine(spec, hardware)
@@ -248,6 +254,16 @@ def _sum_up(spec: SearchSpec, terminal: Terminal, tracker: Tracker) -> SearchRec
     if record.trials:
         tracker.start()  # where only the test evaluation was left, no trial has started it
     tracker.close(TRACKER_FLUSH_S)
+    _show(record, summary, terminal)
+    terminal.note(counts_line(summary))
+    terminal.say()
+    _say_where(record, terminal, tracker)
+    return record
+
+
+def _show(record: SearchRecord, summary: dict[str, Any], terminal: Terminal) -> None:
+    """Tables, then what is to be said of them."""
+    confirmed, paper = summary["confirmation"], start_words(record)
     if record.trials:
         terminal.show(trials_table(record))
     if record.best is not None:
@@ -255,12 +271,12 @@ def _sum_up(spec: SearchSpec, terminal: Terminal, tracker: Tracker) -> SearchRec
     front = pareto_table(record)
     if front is not None:
         terminal.show(front)
+    if confirmed:
+        terminal.show(confirmation_table(confirmed, paper))
     for note in score_notes(record, summary):
         terminal.note(note)
-    terminal.note(counts_line(summary))
-    terminal.say()
-    _say_where(record, terminal, tracker)
-    return record
+    for note in confirmation_notes(confirmed, paper) if confirmed else ():
+        terminal.note(note)
 
 
 def _draw(record: SearchRecord, terminal: Terminal) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Self
 
+from search.confirmation import DEFAULT_SEEDS, LEAST_SEEDS, MOST_SEEDS, seeds_to_confirm
 from search.credentials import without_credentials
 from search.files import read_yaml, write_yaml
 from search.samplers import TPE, check_sampler_name
@@ -43,7 +44,7 @@ FIXED_IN_HEAD_MODE: Final = frozenset({"max_length", "attention_dropout"})
 _OPERATIONAL: Final = frozenset(
     {"name", "runs_dir", "preset", "trials", "time_budget_s", "cpus_per_trial", "gpus_per_trial"}
     | {"max_concurrent", "checkpoint_every", "address", "tracking_uri", "storage"}
-    | {"compute_budget_s", "disk_budget_gib", "patience"}
+    | {"compute_budget_s", "disk_budget_gib", "patience", "confirm", "seeds"}
 )
 _PLAIN_KINDS: Final[Mapping[str, Any]] = MappingProxyType(
     {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
@@ -98,6 +99,10 @@ class SearchSpec:
     winner go by their mean all the same."""
     seed: int = 0
     """Of the sampler; trials have `config.seed`."""
+    confirm: int = 0
+    """So many of the best configurations, and the paper's values, are trained again; 0: none."""
+    seeds: int = DEFAULT_SEEDS
+    """With so many seeds each, the ones after `config.seed`; in 2..100."""
     points: tuple[Mapping[str, Any], ...] = ()
     """What trials 1, 2 ... begin with, after the paper's values; dimensions may be left open."""
     address: str | None = dataclasses.field(default=None, repr=False)
@@ -117,6 +122,7 @@ class SearchSpec:
         _at_least("max-concurrent", self.max_concurrent, 1)
         _at_least("checkpoint-every", self.checkpoint_every, 0)
         _at_least("seed", self.seed, 0)
+        _check_confirm(self)
         _positive("cpus-per-trial", self.cpus_per_trial)
         _not_negative("gpus-per-trial", self.gpus_per_trial)
         if self.gpus_per_trial > 1 and self.gpus_per_trial != int(self.gpus_per_trial):
@@ -183,9 +189,15 @@ class SearchSpec:
         values["config"] = {k: v for k, v in values["config"].items() if k != "data_path"}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
-    def trial_config(self, params: Mapping[str, Any]) -> TrialConfig:
-        """The complete configuration of the trial with these sampled `params`."""
-        return self.config.replace(**params)
+    def trial_config(self, params: Mapping[str, Any], seed: int | None = None) -> TrialConfig:
+        """The complete configuration of the trial with these sampled `params`.
+
+        Args:
+            params: By name.
+            seed: Of training; None: the one that all trials of the search share.
+        """
+        config = self.config.replace(**params)
+        return config if seed is None else config.replace(seed=seed)
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, checked anew."""
@@ -258,6 +270,14 @@ def check_name(name: str) -> None:
             f"a search name has 1 to 100 letters, digits, '.', '_' or '-' and starts with a "
             f"letter or digit, got '{name}'"
         )
+
+
+def _check_confirm(spec: SearchSpec) -> None:
+    _at_least("confirm", spec.confirm, 0)
+    if not LEAST_SEEDS <= spec.seeds <= MOST_SEEDS:
+        raise UsageError(f"seeds must be in {LEAST_SEEDS}..{MOST_SEEDS}, got {spec.seeds}")
+    if spec.confirm:
+        spec.config.replace(seed=seeds_to_confirm(spec.config.seed, spec.seeds)[-1])
 
 
 def _plain(field: dataclasses.Field[Any], value: Any) -> Any:

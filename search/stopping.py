@@ -15,7 +15,7 @@ import ray
 from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 
-from search.budgets import Spending
+from search.budgets import TIME_STATUSES, Spending
 from search.journal import BUDGET_STATUSES
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -37,6 +37,18 @@ class StopSwitch(Stopper):
     def note_running(self, running: int) -> None:
         """So many trials run now: the budgets count from the first such call."""
         self._spending.note_running(running)
+
+    def release(self) -> tuple[str, str]:
+        """The trials are over: what the budgets kept back may be spent now.
+
+        Returns:
+            Status and reason, where the trials' part was spent: both are forgotten here.
+        """
+        self._spending.release()
+        if self.status not in TIME_STATUSES:
+            return "", ""
+        ended, self.status, self.reason = (self.status, self.reason), "", ""
+        return ended
 
     def throw(self, status: str, reason: str) -> None:
         """End the search; the first reason stays."""

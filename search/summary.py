@@ -7,10 +7,12 @@ values is a gain on validation.
 import collections
 import csv
 import io
+import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from search.confirm_summary import pairs_with_paper, summarize_confirmation
 from search.files import write_json
 from search.pareto import pareto_front, scores_at_best
 from search.results import SearchRecord, TrialRecord
@@ -40,7 +42,8 @@ def summarize(record: SearchRecord) -> dict[str, Any]:
         "test": _test(record.test_report),
         "test_evaluations": record.test_evaluations,
         "paper_values": {**_trial(paper), "validation": _validation(paper)} if paper else None,
-        "gain_over_paper_values": _gain(best, paper),
+        "gain_over_paper_values": _gain(record),
+        "confirmation": summarize_confirmation(record),
         "objective": spec.config.objective,
         **_pareto(record),
         "trials": _counts(record),
@@ -88,6 +91,7 @@ def write_trials(record: SearchRecord, path: Path) -> None:
 def _trial(trial: TrialRecord) -> dict[str, Any]:
     return {
         "trial": trial.number,
+        "seed": trial.seed,
         "status": trial.status,
         "params": dict(trial.params),
         "objective": trial.best_objective,
@@ -116,12 +120,19 @@ def _test(report: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {key: value for key, value in report.items() if key not in other}
 
 
-def _gain(best: TrialRecord | None, paper: TrialRecord | None) -> dict[str, float] | None:
-    """Validation score of the best trial minus that of trial 0, at the best epoch of each."""
-    if best is None or paper is None or not paper.best_epoch:
+def _gain(record: SearchRecord) -> dict[str, float] | None:
+    """Validation score of the best trial minus that of trial 0, at the best epoch of each.
+
+    Of a confirmed one it is the mean over the seeds.
+    """
+    gains = [
+        {score: _validation(ours)[score] - _validation(theirs)[score] for score in SCORES}
+        for ours, theirs in pairs_with_paper(record)
+        if theirs.best_epoch
+    ]
+    if not gains:
         return None
-    ours, theirs = _validation(best), _validation(paper)
-    return {score: ours[score] - theirs[score] for score in SCORES}
+    return {score: statistics.fmean(gain[score] for gain in gains) for score in SCORES}
 
 
 def _pareto(record: SearchRecord) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def scores_table(record: SearchRecord, summary: Mapping[str, Any]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     best, paper = summary["best"], summary["paper_values"]
     if paper:
-        table.add_row(f"{_start_words(record)}, val", *_cells(paper["validation"]))
+        table.add_row(f"{start_words(record)}, val", *_cells(paper["validation"]))
     if best:
         table.add_row(f"best (trial {best['trial']}), val", *_cells(summary["validation"]))
     if best and summary["test"]:
@@ -74,6 +74,8 @@ def scores_table(record: SearchRecord, summary: Mapping[str, Any]) -> Table:
 def score_notes(record: SearchRecord, summary: Mapping[str, Any]) -> list[str]:
     """Lines under the scores: the two kinds of documents, the gain, what makes rows unlike."""
     notes = []
+    if _is_confirmed(summary):
+        notes.append(f"these scores are of the models with seed {summary['best']['seed']}")
     test = summary["test"]
     if test:
         parts = [
@@ -87,8 +89,10 @@ def score_notes(record: SearchRecord, summary: Mapping[str, Any]) -> list[str]:
     gain = summary["gain_over_paper_values"]
     if gain:
         micro, macro = (_signed(gain[score]) for score in ("micro_f1", "macro_f1"))
+        seeds = summary["confirmation"]["compared"] if _is_confirmed(summary) else ()
+        over = f" (means over {len(seeds)} seeds)" if seeds else ""
         notes.append(
-            f"gain over the {_start_words(record)} on validation: micro {micro}, macro {macro}"
+            f"gain over the {start_words(record)} on validation: micro {micro}, macro {macro}{over}"
         )
     config = record.spec.longest
     if published_row(config.dataset, config.loss):
@@ -127,14 +131,20 @@ def counts_line(summary: Mapping[str, Any]) -> str:
     """How the trials ended and what it cost, on one line."""
     counts = {name: count for name, count in summary["trials"].items() if name != "total"}
     ended = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
+    confirmed = summary["confirmation"]
+    runs = f"{confirmed['epochs']} more to confirm the best, " if confirmed else ""
     return (
         f"{summary['trials']['total']} trials ({ended or 'none began'}), "
-        f"{summary['epochs']} epochs, {duration(summary['wall_s'])}"
+        f"{summary['epochs']} epochs, {runs}{duration(summary['wall_s'])}"
     )
 
 
 def _table(title: str) -> Table:
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+
+
+def _is_confirmed(summary: Mapping[str, Any]) -> bool:
+    return summary["best"] is not None and summary["best"]["seed"] is not None
 
 
 def _cells(scores: Mapping[str, Any]) -> list[str]:
@@ -177,7 +187,7 @@ def _short(name: str) -> str:
     return {"learning_rate": "lr"}.get(name, name.rstrip("_"))
 
 
-def _start_words(record: SearchRecord) -> str:
+def start_words(record: SearchRecord) -> str:
     """What trial 0 is."""
     if unlike_paper(record.spec):
         return "starting values"

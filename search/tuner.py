@@ -1,4 +1,4 @@
-"""Runs the trials of a search on Ray Tune: the only user of `ray.tune.Tuner`.
+"""Runs a search on Ray Tune: its trials, the confirmation of the best, the look at the test set.
 
 Every attempt at a search, the first like any later one, builds a new Tuner on the persistent study
 (DESIGN D16). Tune's own storage is a scratch folder that goes when the attempt ends.
@@ -6,16 +6,17 @@ Every attempt at a search, the first like any later one, builds a new Tuner on t
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from search import confirm
 from search.budgets import Plateau, Spending, trial_seconds
 from search.checkpoints import drop_stale_checkpoints
 from search.cluster import plain_arrays, prepare_environment, ray_instance
 from search.events import EventLog, Listener
 from search.final_test import Evaluate, score_winner, test_is_due
+from search.fitting import Workshop
 from search.journal import JOURNAL_FILE, Journal, read_journal
 from search.outcome import outcome_of_error
 from search.record_errors import cannot_record, storage_told
@@ -25,12 +26,7 @@ from search.winner import drop_stale_weights, evaluate_on_test
 from trainable.config import BEST_OBJECTIVE
 from trainable.encoded import EncodedDataset
 
-if TYPE_CHECKING:
-    from search.recorder import Recorder
-    from search.stopping import StopSwitch
-
-_MAX_FAILURES: Final = 1
-"""A trial whose worker died starts once more, from its checkpoint if it has one."""
+_SEALED: Final = "the test set stays sealed"
 
 
 def run_trials(
@@ -144,21 +140,13 @@ class _Attempt:
         from search.stopping import StopSwitch, signals_throw
 
         spec = self.spec
-        spending = Spending(
-            spec.folder,
-            wall_s=spec.time_budget_s,
-            trial_s=spec.compute_budget_s,
-            trial_s_before=trial_seconds(self.journal),
-            disk_gib=spec.disk_budget_gib,
-        )
-        switch = StopSwitch(spending)
-        remaining = spec.trials - len(self.study.ended)
-        if self.plateau.reached:
-            remaining = 0
-        if remaining <= 0 and not test_is_due(spec.folder):
+        remaining = 0 if self.plateau.reached else spec.trials - len(self.study.ended)
+        to_train = remaining > 0 or confirm.is_due(spec)
+        if not to_train and not test_is_due(spec.folder):
             return self.ending("nothing was left to do")
+        switch = StopSwitch(self.spending(confirm.part_of_trials(spec, remaining)))
         pristine = None
-        if remaining > 0 and trainable is None and spec.config.tune == "all":
+        if to_train and trainable is None and spec.config.tune == "all":
             from trainable.model import PristineWeights
 
             pristine = PristineWeights.load(spec.config.encoder)
@@ -167,21 +155,40 @@ class _Attempt:
             ray_instance(spec, data, weights_bytes=weights) as scratch,
             signals_throw(switch),
         ):
+            workshop = Workshop(
+                spec=spec,
+                trainable=trainable,
+                shared={"data": data} | ({"pristine": pristine} if pristine else {}),
+                switch=switch,
+                scratch=scratch,
+            )
             if remaining > 0:
-                # all actors share these by Ray's object store, once a node
-                shared = {"data": data} | ({"pristine": pristine} if pristine else {})
-                self.fit(trainable, shared, remaining, switch, scratch)
+                self.fit(workshop, remaining)
             self.study.interrupt_open()
+            shortened = self.confirm(workshop)
             if switch.status == "failed":
                 raise cannot_record(spec, switch.reason)
-            if switch.status == "interrupted":
-                return "interrupted", f"{switch.reason}; the test set stays sealed"
-            note = score_winner(spec, self.events, data, evaluate, switch)
+            note = ""
+            if switch.status != "interrupted":
+                why = confirm.undecided(spec.folder)
+                note = f"{why}: {_SEALED}" if why else ""
+                note = note or score_winner(spec, self.events, data, evaluate, switch)
         if switch.status == "interrupted":
-            return "interrupted", f"{switch.reason}; the test set stays sealed"
-        if switch.status:
-            return switch.status, "; ".join(filter(None, (switch.reason, note)))
-        return self.ending(note)
+            return "interrupted", f"{switch.reason}; {_SEALED}"
+        status, reason = (switch.status, switch.reason) if switch.status else shortened
+        return (status, "; ".join(filter(None, (reason, note)))) if status else self.ending(note)
+
+    def spending(self, part: float) -> Spending:
+        """The budgets of this attempt, of which trials may spend a part."""
+        spec = self.spec
+        return Spending(
+            spec.folder,
+            wall_s=spec.time_budget_s,
+            trial_s=spec.compute_budget_s,
+            trial_s_before=trial_seconds(self.journal),
+            disk_gib=spec.disk_budget_gib,
+            part=part,
+        )
 
     def ending(self, note: str) -> tuple[str, str]:
         """Of a search whose trials came to their end."""
@@ -190,21 +197,9 @@ class _Attempt:
         why = f"none of the last {self.plateau.since} trials was better than the best before"
         return "plateau", "; ".join(filter(None, (why, note)))
 
-    def fit(
-        self,
-        trainable: type | None,
-        shared: Mapping[str, Any],
-        remaining: int,
-        switch: "StopSwitch",
-        scratch: Path,
-    ) -> None:
-        from ray import tune
-
+    def fit(self, workshop: Workshop, remaining: int) -> None:
         from search.recorder import Recorder
         from search.searcher import StudySearcher
-
-        if trainable is None:
-            from trainable.trial import FineTuneTrial as trainable  # noqa: N813
 
         spec = self.spec
         asha = {"epochs": spec.longest.epochs, "reduction_factor": spec.reduction_factor}
@@ -220,42 +215,33 @@ class _Attempt:
             self.events,
             self.study,
             folder=spec.folder,
-            on_broken=lambda why: switch.throw("failed", why),
+            on_broken=lambda why: workshop.switch.throw("failed", why),
             **asha,
         )
-        tuner = tune.Tuner(
-            tune.with_resources(
-                tune.with_parameters(trainable, **shared),
-                {"cpu": spec.cpus_per_trial, "gpu": spec.gpus_per_trial},
-            ),
-            tune_config=tune.TuneConfig(
-                search_alg=searcher,
-                scheduler=build_scheduler(spec, self.study),
-                num_samples=remaining,
-                max_concurrent_trials=spec.max_concurrent,
-                reuse_actors=True,
-                trial_name_creator=_trial_name,
-                trial_dirname_creator=_trial_name,
-            ),
-            run_config=_run_config(spec.name, scratch, switch, recorder),
+        workshop.fit(
+            spec.name,
+            searcher=searcher,
+            scheduler=build_scheduler(spec, self.study),
+            recorder=recorder,
+            trials=remaining,
         )
-        tuner.fit()
 
+    def confirm(self, workshop: Workshop) -> tuple[str, str]:
+        """Confirm the best trials, unless the search was stopped.
 
-def _run_config(name: str, scratch: Path, switch: "StopSwitch", recorder: "Recorder") -> Any:
-    from ray import tune
-
-    from search.stopping import ActorReaper
-
-    return tune.RunConfig(
-        name=name,
-        storage_path=str(scratch),
-        stop=switch,
-        callbacks=[recorder, ActorReaper(switch)],
-        verbose=0,
-        failure_config=tune.FailureConfig(max_failures=_MAX_FAILURES),
-        checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-    )
+        Returns:
+            Status and reason where the trials' part of a budget was spent, else "", "".
+        """
+        switch = workshop.switch
+        if switch.status in ("interrupted", "failed"):
+            return "", ""
+        planned = confirm.plan(self.spec, self.events)
+        if planned is None or not planned.left:
+            return "", ""
+        shortened = switch.release()
+        if not switch.status:
+            confirm.train_left(planned, workshop, self.events)
+        return shortened
 
 
 def build_scheduler(spec: SearchSpec, study: SearchStudy) -> Any:
@@ -281,7 +267,3 @@ def build_scheduler(spec: SearchSpec, study: SearchStudy) -> Any:
         for epoch, value in sorted(curve_of(trial).items()):
             scheduler.on_trial_result(None, past, {"epoch": epoch, BEST_OBJECTIVE: value})
     return scheduler
-
-
-def _trial_name(trial: Any) -> str:
-    return f"trial-{trial.config['number']:05d}"

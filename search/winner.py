@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from search.confirmation import read_confirmation
 from search.journal import JOURNAL_FILE, read_journal
 from trainable.config import BEST_OBJECTIVE, OBJECTIVE, TrialConfig
 from trainable.encoded import EncodedDataset
@@ -22,35 +23,66 @@ WEIGHTS_FOLDER: Final = "weights"
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Winner:
-    """The best epoch of the best trial."""
+    """The best epoch of the best trial, or of its first run with another seed."""
 
     number: int
     params: Mapping[str, Any]
     objective: float
     epoch: int
     threshold: float
+    seed: int | None = None
+    """Of the run that confirmed it; None: the one that all trials of the search share."""
 
 
 def choose_winner(events: Iterable[Mapping[str, Any]]) -> Winner | None:
-    """The trial with the highest objective, however it ended; ties: the lower number.
+    """The confirmed trial, or the one with the highest objective, however it ended.
+
+    Ties: the lower number.
 
     Returns:
         None if no trial of the journal finished an epoch.
     """
     events = list(events)
-    params = {e["trial"]: e["params"] for e in events if e["event"] == "trial_started"}
+    params = _params(events)
     scored = _last_rows(events)
     if not scored:
         return None
-    number = max(scored, key=lambda n: (scored[n][BEST_OBJECTIVE], -n))
+    number, seed = max(scored, key=lambda n: (scored[n][BEST_OBJECTIVE], -n)), None
     row = scored[number]
+    confirmation = read_confirmation(events)
+    confirmed = None if confirmation is None else confirmation.winner
+    if confirmed is not None:
+        number, seed, row = confirmed.trial, confirmed.seed, confirmed.epochs[-1]
     return Winner(
         number=number,
         params=params[number],
         objective=row[BEST_OBJECTIVE],
         epoch=int(row["best/epoch"]),
         threshold=row["best/threshold"],
+        seed=seed,
     )
+
+
+def candidates(
+    events: Iterable[Mapping[str, Any]], count: int
+) -> tuple[tuple[int, ...], int | None]:
+    """Whose configurations are to be confirmed: the `count` best, all different, and the paper's.
+
+    Returns:
+        Their numbers, the best first, and which of them has the paper's values: that of trial 0,
+        or of a trial that ran it again; None where it was never begun.
+    """
+    events = list(events)
+    params, scored = _params(events), _last_rows(events)
+    chosen: list[int] = []
+    for number in sorted(scored, key=lambda n: (-scored[n][BEST_OBJECTIVE], n)):
+        if len(chosen) < count and params[number] not in [params[other] for other in chosen]:
+            chosen.append(number)
+    first = min(same_training(events, 0).intersection(params), default=None)
+    if first is None or not chosen:
+        return tuple(chosen), None
+    paper = next((n for n in chosen if params[n] == params[first]), first)
+    return (*chosen, *([paper] if paper not in chosen else [])), paper
 
 
 def same_training(events: Iterable[Mapping[str, Any]], number: int) -> frozenset[int]:
@@ -121,6 +153,10 @@ def evaluate_on_test(
     report = evaluation_report(session.probabilities("test"), threshold=threshold, data=data)
     parts = {name: on_val[name] for name in ("single_label", "multi_label") if name in on_val}
     return {**report, "validation": parts, **again}
+
+
+def _params(events: Iterable[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:
+    return {e["trial"]: e["params"] for e in events if e["event"] == "trial_started"}
 
 
 def _last_rows(events: Iterable[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:

@@ -4,8 +4,9 @@ What trial n does stands in `plan.json` of the search folder:
 
     {"quality": {"n": 0.7}, "acts": {"n": ["diverge", 2]}, "step_s": 0.0}
 
-A trial's objective rises towards its quality. An act happens in the step given: `diverge`,
-`out_of_memory`, `raise`, `kill` (SIGKILL to itself, once), `kill_always`, `hang`.
+What stands for `n@seed` holds for that seed alone. A trial's objective rises towards its quality.
+An act happens in the step given: `diverge`, `out_of_memory`, `raise`, `kill` (SIGKILL to itself,
+once), `kill_always`, `hang`.
 """
 
 import json
@@ -31,7 +32,7 @@ class DummyTrial(Trainable):
     def step(self):
         self._epoch += 1
         time.sleep(self._plan.get("step_s", 0.0))
-        act, at = self._plan.get("acts", {}).get(str(self._number), ["", 0])
+        act, at = self._planned("acts", ["", 0])
         if act and at == self._epoch:
             ended = self._act(act)
             if ended:
@@ -56,8 +57,10 @@ class DummyTrial(Trainable):
 
     def _write_weights(self, value):
         """As the contract of the weights folder has them, with no model in them."""
-        folder = self._folder / "weights"
-        folder.mkdir(exist_ok=True)
+        if self._weights is None:
+            return
+        folder = Path(self._weights)
+        folder.mkdir(exist_ok=True, parents=True)
         save_file(
             {"nothing": np.zeros(1, np.float32)},
             folder / f"trial-{self._number:05d}.safetensors",
@@ -67,11 +70,19 @@ class DummyTrial(Trainable):
     def _start(self, config):
         self._number = config["number"]
         self._epochs = config["config"]["epochs"]
-        self._folder = Path(config["weights_dir"]).parent
+        self._seed = config["config"]["seed"]
+        self._weights = config["weights_dir"]
+        above = Path(config["checkpoints_dir"]).parents
+        self._folder = next(folder for folder in above if (folder / "plan.json").exists())
         self._plan = json.loads((self._folder / "plan.json").read_text())
-        self._quality = self._plan.get("quality", {}).get(str(self._number), 0.5)
+        self._quality = self._planned("quality", 0.5)
         self._epoch = 0
         self._best = (0.0, 0)
+
+    def _planned(self, what, default):
+        """Of this trial with this seed."""
+        plans = self._plan.get(what, {})
+        return plans.get(f"{self._number}@{self._seed}", plans.get(str(self._number), default))
 
     def _act(self, act):
         if act == "raise":
@@ -79,7 +90,7 @@ class DummyTrial(Trainable):
         if act == "hang":
             time.sleep(600)
         if act in ("kill", "kill_always"):
-            mark = self._folder / f"killed-{self._number}"
+            mark = self._folder / f"killed-{self._number}-{self._seed}"
             if act == "kill_always" or not mark.exists():
                 mark.touch()
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from search.tracking.messages import Translator
+from search.confirmation import Confirmation, ConfirmRun
+from search.tracking.confirm_messages import ConfirmTranslator
 from trainable.objectives import objective_words
 
 _GROUPS = ("head", "medium", "tail")
@@ -23,7 +24,7 @@ def describe(
     name: str,
     spec: Mapping[str, Any],
     dataset: Mapping[str, Any],
-    translator: Translator,
+    translator: ConfirmTranslator,
     report: Mapping[str, Any],
 ) -> str:
     """The description of one search as far as it has come."""
@@ -39,31 +40,60 @@ def describe(
     return "\n\n".join(part for part in parts if part)
 
 
-def _outcome(translator: Translator) -> str:
+def _outcome(translator: ConfirmTranslator) -> str:
     text = _OUTCOMES.get(translator.status, f"The search ended: {translator.status}.")
     return f"{text} ({translator.reason})" if translator.reason else text
 
 
-def _trial_counts(translator: Translator) -> str:
+def _trial_counts(translator: ConfirmTranslator) -> str:
     statuses = [trial.status for trial in translator.trials.values()]
     counts = {status: statuses.count(status) for status in dict.fromkeys(statuses)}
     listed = ", ".join(f"{count} {status}" for status, count in counts.items())
     return f"{len(statuses)} trials" + (f" ({listed})" if listed else "")
 
 
-def _best(translator: Translator, objective_name: str) -> str:
+def _best(translator: ConfirmTranslator, objective_name: str) -> str:
+    confirmation = translator.confirmation
+    if confirmation is not None and confirmation.winner is not None:
+        return _confirmed(translator, confirmation, confirmation.winner, objective_name)
     number = translator.leader
     trial = None if number is None else translator.trials[number]
     if trial is None or trial.best is None:
         return ""
     objective, epoch, threshold = trial.best
-    rows = "\n".join(f"| {key} | {_value(value)} |" for key, value in trial.params.items())
     return (
         f"### Best configuration: trial {number}\n\n"
         f"Validation {objective_words(objective_name)} **{objective:.4f}** "
         f"after epoch {epoch:.0f} at threshold {threshold:.2f}.\n\n"
-        f"| setting | value |\n| --- | --- |\n{rows}"
+        f"{_settings(trial.params)}"
     )
+
+
+def _confirmed(
+    translator: ConfirmTranslator, found: Confirmation, run: ConfirmRun, objective_name: str
+) -> str:
+    number, seeds = run.trial, ", ".join(map(str, found.compared))
+    rows = [
+        f"| {trial} | {_percent(found.mean(trial))} | {_percent(found.spread(trial))} |"
+        for trial in found.trials
+    ]
+    means = "| trial | mean | sd |\n| --- | ---: | ---: |\n" + "\n".join(rows)
+    return (
+        f"### Confirmed configuration: trial {number}\n\n"
+        f"Mean {objective_words(objective_name)} on validation with the seeds {seeds}: "
+        f"**{found.mean(number):.4f}**. The model is that of seed {run.seed}, after epoch "
+        f"{run.best_epoch}.\n\n{means}\n\n"
+        f"{_settings(translator.trials[number].params)}"
+    )
+
+
+def _settings(params: Mapping[str, Any]) -> str:
+    rows = "\n".join(f"| {key} | {_value(value)} |" for key, value in params.items())
+    return f"| setting | value |\n| --- | --- |\n{rows}"
+
+
+def _percent(score: float | None) -> str:
+    return "-" if score is None else f"{100 * score:.2f}"
 
 
 def _test(report: Mapping[str, Any]) -> str:

@@ -14,8 +14,9 @@ from typing import Any, Final
 from search.files import read_json, read_yaml
 from search.results import DATASET_NAME, TEST_REPORT_NAME, VERSIONS_NAME
 from search.spec import SPEC_FORMAT, SPEC_NAME, SPEC_VERSION
+from search.tracking.confirm_messages import ConfirmTranslator
 from search.tracking.description import describe
-from search.tracking.messages import Message, Translator, points
+from search.tracking.messages import Message, points
 
 _ARTIFACTS: Final = (
     (SPEC_NAME, ""),
@@ -56,7 +57,7 @@ class FolderFiles:
         """The name of the MLflow experiment: that of the dataset."""
         return str(self.dataset().get("name") or self.spec()["config"]["dataset"])
 
-    def changes(self, translator: Translator) -> list[Message]:
+    def changes(self, translator: ConfirmTranslator) -> list[Message]:
         """Messages about the files that are new or changed since the last call."""
         changed = {
             path: artifact_folder
@@ -80,7 +81,7 @@ class FolderFiles:
         self._seen.update({path: _stamp(path) for path in changed})
         return told
 
-    def description(self, translator: Translator) -> Message:
+    def description(self, translator: ConfirmTranslator) -> Message:
         """The text at the top of the search's page."""
         report = self._read(TEST_REPORT_NAME)
         text = describe(self.folder.name, self.spec(), self.dataset(), translator, report)

@@ -18,6 +18,9 @@ from trainable.config import BEST_OBJECTIVE
 RunStatus = str
 """MLflow's: RUNNING, FINISHED, FAILED or KILLED."""
 
+RunKey = int | tuple[int, int] | None
+"""A trial's run by its number, a run that confirms it by trial and seed, the search's by None."""
+
 INTERRUPTED: Final = "interrupted"
 
 RUN_STATUS: Final[Mapping[str, RunStatus]] = MappingProxyType(
@@ -54,6 +57,8 @@ class Message:
 
     trial: int | None
     """The trial's number; None: the search itself."""
+    seed: int | None = None
+    """Of a run that confirms the trial; None: of the trial itself."""
     started_ms: int | None = None
     params: Mapping[str, str] = dataclasses.field(default_factory=dict)
     tags: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -67,9 +72,14 @@ class Message:
     dataset: Mapping[str, str] | None = None
     """The dataset input: `name`, `digest`, `source`, `profile`."""
 
+    @property
+    def key(self) -> RunKey:
+        """Which run it is for."""
+        return self.trial if self.trial is None or self.seed is None else (self.trial, self.seed)
+
     def then(self, later: Self) -> Self:
         """Both in one; where they disagree the later one holds."""
-        assert self.trial == later.trial, "messages to different runs do not merge"
+        assert self.key == later.key, "messages to different runs do not merge"
         return dataclasses.replace(
             later,
             started_ms=later.started_ms if self.started_ms is None else self.started_ms,
@@ -173,7 +183,7 @@ class Translator:
         values = {k: v for k, v in metrics.items() if not k.startswith("best/") and k != "epoch"}
         points = self._points(values, step=epoch)
         told = []
-        best = _best_of(metrics)
+        best = best_of(metrics)
         if best is not None and best != trial.best:
             trial.best = best
             trial.best_scores = {k: v for k, v in metrics.items() if k.startswith("best/")}
@@ -241,7 +251,7 @@ class Translator:
         return self._points({"hp/log10_learning_rate": math.log10(rate)}, step=0)
 
 
-def _best_of(metrics: Mapping[str, Any]) -> tuple[float, float, float] | None:
+def best_of(metrics: Mapping[str, Any]) -> tuple[float, float, float] | None:
     """Objective, epoch and threshold; None while no epoch could be scored (epoch 0)."""
     objective, epoch, threshold = (float(metrics.get(key, math.nan)) for key in _FROM_BEST)
     best = (objective, epoch, threshold)
@@ -257,12 +267,12 @@ def points(values: Mapping[str, Any], *, time_ms: int, step: int) -> tuple[Point
     )
 
 
-def merge(messages: Iterable[Message]) -> dict[int | None, Message]:
+def merge(messages: Iterable[Message]) -> dict[RunKey, Message]:
     """One message per run, the search first (its trials name it as parent)."""
-    merged: dict[int | None, Message] = {}
+    merged: dict[RunKey, Message] = {}
     for message in messages:
-        earlier = merged.get(message.trial)
-        merged[message.trial] = message if earlier is None else earlier.then(message)
+        earlier = merged.get(message.key)
+        merged[message.key] = message if earlier is None else earlier.then(message)
     if None in merged:
         merged = {None: merged[None], **merged}
     return merged

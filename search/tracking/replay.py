@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from search.journal import JOURNAL_FILE
 from search.tracking.check import default_tracking_uri
+from search.tracking.confirm_messages import ConfirmTranslator
 from search.tracking.documents import FolderFiles, sampled
-from search.tracking.messages import Message, Translator, merge
+from search.tracking.messages import Message, RunKey, merge
 from search.tracking.sender import Sender
 from search.tracking.view import shared_view
 
@@ -60,9 +61,9 @@ class Replay:
     def _start_over(self) -> None:
         self.sender = None
         self._offset = 0
-        self._translator = Translator()
+        self._translator = ConfirmTranslator()
         self._files = FolderFiles(self.folder)
-        self._pending: dict[int | None, Message] = {}
+        self._pending: dict[RunKey, Message] = {}
 
     def _read(self, *, final: bool) -> None:
         events = self._new_events()
@@ -80,7 +81,7 @@ class Replay:
 
     def _begin(self, first: dict[str, Any]) -> None:
         spec = self._files.spec()
-        self._translator = Translator({"loss": str(spec["config"]["loss"])})
+        self._translator = ConfirmTranslator({"loss": str(spec["config"]["loss"])})
         identity = search_id(self.folder.name, first)
         self.sender = Sender(
             self.uri,
@@ -105,15 +106,15 @@ class Replay:
     def _send(self) -> None:
         assert self.sender is not None, "made by _begin"
         refused: Exception | None = None
-        for trial in list(self._pending):
+        for run in list(self._pending):
             try:
-                self.sender.send(self._pending[trial])
+                self.sender.send(self._pending[run])
             except Exception as error:
-                if trial is None or getattr(error, "error_code", "") not in _REFUSALS:
+                if run is None or getattr(error, "error_code", "") not in _REFUSALS:
                     raise
                 refused = refused or error  # one run's trouble: go on with the others
             else:
-                del self._pending[trial]
+                del self._pending[run]
         if refused is not None:
             raise refused
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from search.tracking.messages import Message, Point
+from search.tracking.messages import Message, Point, RunKey
 from search.tracking.store import connect, experiment_id
 from search.tracking.view import TAG_PREFIX
 
@@ -39,13 +39,13 @@ class Sender:
         self.has_view = False
         """Whether the experiment holds the prepared view."""
         self._client: MlflowClient | None = None
-        self._runs: dict[int | None, str] | None = None
-        self._params: dict[int | None, dict[str, str]] = {}
-        self._latest: dict[int | None, dict[str, tuple[int, int]]] = {}
+        self._runs: dict[RunKey, str] | None = None
+        self._params: dict[RunKey, dict[str, str]] = {}
+        self._latest: dict[RunKey, dict[str, tuple[int, int]]] = {}
 
-    def run_id(self, trial: int | None) -> str | None:
+    def run_id(self, run: RunKey) -> str | None:
         """The run of a trial (None: of the search) if it is known to exist."""
-        return None if self._runs is None else self._runs.get(trial)
+        return None if self._runs is None else self._runs.get(run)
 
     @property
     def num_runs(self) -> int:
@@ -92,19 +92,19 @@ class Sender:
 
     def _run_for(self, message: Message) -> str:
         assert self._runs is not None, "open() finds them"
-        if message.trial in self._runs:
-            return self._runs[message.trial]
+        if message.key in self._runs:
+            return self._runs[message.key]
         runs, self._runs = self._runs, None  # if this fails the run may exist: look again then
-        runs[message.trial] = self._create_run(message, parent=runs.get(None))
+        runs[message.key] = self._create_run(message, parent=runs.get(None))
         self._runs = runs
-        return runs[message.trial]
+        return runs[message.key]
 
     def _create_run(self, message: Message, *, parent: str | None) -> str:
         assert self._client is not None, "open() connects"
         number = message.trial
         tags = {
             "hpo.search_id": self.search_id,
-            "hpo.role": "search" if number is None else "trial",
+            "hpo.role": _role(message),
             "mlflow.user": _user(),
             "mlflow.source.name": "python -m search run",
             "mlflow.source.type": "LOCAL",
@@ -112,11 +112,13 @@ class Sender:
         if number is not None:
             assert parent is not None, "the search's message is sent first"
             tags |= {"hpo.trial": str(number), "mlflow.parentRunId": parent}
+        if message.seed is not None:
+            tags["hpo.seed"] = str(message.seed)
         run = self._client.create_run(
             self.experiment_id,
             start_time=message.started_ms,
             tags=tags,
-            run_name=self._name if number is None else f"trial-{number:03d}",
+            run_name=self._name if number is None else _run_name(number, message.seed),
         )
         return str(run.info.run_id)
 
@@ -125,7 +127,7 @@ class Sender:
 
         assert self._client is not None, "open() connects"
         params = {name: value[:_MAX_VALUE] for name, value in message.params.items()}
-        known = self._params.setdefault(message.trial, {})
+        known = self._params.setdefault(message.key, {})
         fresh = {name: value for name, value in params.items() if name not in known}
         # MLflow never changes a param: what a resumed search has changed becomes a tag
         changed = {
@@ -134,7 +136,7 @@ class Sender:
             if known.get(name, value) != value
         }
         tags = {**message.tags, **changed}
-        latest = self._latest.get(message.trial, {})
+        latest = self._latest.get(message.key, {})
         points = [point for point in message.points if not _is_stored(point, latest)]
         if not (points or fresh or tags):
             return
@@ -146,10 +148,10 @@ class Sender:
         )
         known.update(fresh)
 
-    def _find_runs(self) -> dict[int | None, str]:
-        """The runs of this search by trial number; of two with one number the older wins."""
+    def _find_runs(self) -> dict[RunKey, str]:
+        """The runs of this search by what they are; of two that are the same the older wins."""
         assert self._client is not None, "open() connects"
-        found: dict[int | None, str] = {}
+        found: dict[RunKey, str] = {}
         token: str | None = None
         while True:
             page = self._client.search_runs(
@@ -160,19 +162,31 @@ class Sender:
                 page_token=token,
             )
             for run in page:
-                number = _trial_number(run)
-                if number not in found:
-                    found[number] = run.info.run_id
-                    self._params[number] = dict(run.data.params)
-                    self._latest[number] = _latest_points(run)
+                key = _key_of(run)
+                if key not in found:
+                    found[key] = run.info.run_id
+                    self._params[key] = dict(run.data.params)
+                    self._latest[key] = _latest_points(run)
             token = page.token
             if not token:
                 return found
 
 
-def _trial_number(run: "Run") -> int | None:
-    number = run.data.tags.get("hpo.trial")
-    return None if number is None else int(number)
+def _role(message: Message) -> str:
+    if message.trial is None:
+        return "search"
+    return "trial" if message.seed is None else "confirm"
+
+
+def _run_name(number: int, seed: int | None) -> str:
+    return f"trial-{number:03d}" if seed is None else f"confirm-{number:03d}-seed-{seed}"
+
+
+def _key_of(run: "Run") -> RunKey:
+    number, seed = (run.data.tags.get(f"hpo.{name}") for name in ("trial", "seed"))
+    if number is None:
+        return None
+    return int(number) if seed is None else (int(number), int(seed))
 
 
 def _latest_points(run: "Run") -> dict[str, tuple[int, int]]:

@@ -68,6 +68,11 @@ def test_trial_seconds_of_a_journal():
         ended(1, 115.0),
     ]
     assert trial_seconds(events) == 11 + 18 + 5
+    for seed in (1, 2):
+        events.append({"event": "confirm_started", "trial": 0, "seed": seed, "time": 120.0 + seed})
+    events.append({"event": "confirm_epoch", "trial": 0, "seed": 1, "time": 131.0})
+    events.append({"event": "confirm_ended", "trial": 0, "seed": 2, "time": 142.0})
+    assert trial_seconds(events) == 11 + 18 + 5 + 10 + 20
 
 
 def test_patience_counts_the_trials_since_the_best():

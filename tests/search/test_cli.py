@@ -20,11 +20,12 @@ GOLDEN = {
         *("--cpus-per-trial", "--gpus-per-trial", "--max-concurrent", "--address"),
         *("--checkpoint-every", "--start-from", "--objective", "--sampler", "--point", "--storage"),
         *BUDGETS,
+        *("--confirm", "--seeds"),
         *("--name", "--runs-dir", "--tracking-uri"),
     },
     "resume": {
         *("name", "--trials", "--time-budget", "--address", "--tracking-uri", "--runs-dir"),
-        *("--storage", *BUDGETS),
+        *("--storage", *BUDGETS, "--confirm", "--seeds"),
     },
     "data": {"name", "--data", *DATA, "--json"},
     "space": {"--loss", "--tune", "--set", "--space"},

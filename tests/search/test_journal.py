@@ -5,6 +5,7 @@ import time
 import pytest
 
 from search.journal import Journal, finite_metrics, read_journal
+from trainable.errors import UsageError
 
 
 def test_events_come_back_in_order_with_their_time(tmp_path):
@@ -76,3 +77,26 @@ def test_a_disk_that_is_full_for_a_moment_leaves_no_gap(tmp_path, monkeypatch):
         journal.append("epoch", trial=0, epoch=1, metrics={})
     journal.append("search_ended", status="failed", reason="")
     assert [event["event"] for event in read_journal(path)] == ["search_started", "search_ended"]
+
+
+def test_a_confirmation_is_of_trials_and_runs_that_were_started(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    journal.append("trial_started", trial=0, params={})
+    journal.append("confirm_planned", trials=[0], seeds=[1, 2], paper=0)
+    pair = {"trial": 0, "seed": 1}
+    journal.append("confirm_started", **pair)
+    journal.append("confirm_epoch", **pair, epoch=1, metrics={})
+    journal.append("confirm_ended", **pair, status="completed")
+    assert len(read_journal(path)) == 5
+    for kind, fields in (
+        ("confirm_ended", {"trial": 0, "seed": 2, "status": "completed"}),
+        ("confirm_started", {"trial": 1, "seed": 1}),
+        ("confirm_epoch", {**pair, "epoch": 1}),
+    ):
+        other = tmp_path / f"{kind}.jsonl"
+        other.write_bytes(path.read_bytes())
+        Journal(other).append(kind, **fields)
+        told = "is damaged" if kind == "confirm_epoch" else "tells of a trial that never started"
+        with pytest.raises(UsageError, match=f"line 6 {told}"):
+            read_journal(other)

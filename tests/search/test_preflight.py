@@ -188,9 +188,10 @@ def test_a_full_runs_folder(refuse, tmp_path, monkeypatch):
         ({"checkpoint_every": 0}, 2 + 2),
         ({"checkpoint_every": 1}, 2 + 2 + 2 * 6),
         ({"checkpoint_every": 1, "tune": "head"}, 2 + 2),
+        ({"checkpoint_every": 0, "confirm": 2}, 2 + 2 + 3),
     ],
 )
-def test_room_for_checkpoints_too(tmp_path, monkeypatch, said, copies):
+def test_room_for_checkpoints_and_candidates_too(tmp_path, monkeypatch, said, copies):
     """A checkpoint is three times the weights, and twice that while one replaces another."""
     weights = 90 * 2**20
     encoder = tmp_path / "encoder"

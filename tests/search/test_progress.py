@@ -6,6 +6,7 @@ from rich.console import Console
 from search.journal import Journal
 from search.progress import Progress, describe, render, settings, sparkline
 from search.progress_state import ProgressState, apply, eta_s
+from tests.confirmed_search import plan, run, timed
 from tests.small_search import small_spec
 
 PARAMS = {"learning_rate": 3e-5, "gamma": 1.5, "lambda_": 2.0}
@@ -256,3 +257,43 @@ def test_sparklines_and_settings():
     assert sparkline([0.0, 1.0]) == "\u2581\u2588"
     assert len(sparkline(range(50))) == 10
     assert settings({"learning_rate": 1e-4, "batch_size": 16}) == "lr 0.0001 batch_size 16"
+
+
+def test_a_confirmation_is_shown_beside_the_trials(spec):
+    over = [
+        event for n in range(4) for event in (started(n, 1001), epoch(n, 5, 1010), ended(n, 1011))
+    ]
+    rows = timed([plan(trials=(2, 0), seeds=(1, 2)), *run(2, 1, 0.8), *run(0, 1, 0.7, status=None)])
+    state = fold(spec, begun(), *over, *rows[:1])
+    assert "confirming: 0/4" in text_of(render(state, 80, 2e9), 80)
+    assert eta_s(state) is None
+    state = fold(spec, begun(), *over, *rows)
+    text = text_of(render(state, 80, 2e9), 80)
+    assert "confirming: 1/4: trial 0 seed 1 epoch 4" in text
+    assert "trials 4/4: 4 completed" in text
+    assert "scoring the best" not in text
+    # the run took 5 s; three are left, for two at once
+    assert eta_s(state) == pytest.approx(7.5)
+    done = timed([*run(0, 1, 0.7), *run(2, 2, 0.8), *run(0, 2, 0.7)])
+    assert "scoring the best trial" in text_of(
+        render(fold(spec, begun(), *over, *rows, *done), 80, 2e9), 80
+    )
+
+
+def test_a_confirmation_in_plain_lines(spec):
+    restarted = {"event": "confirm_restarted", "trial": 2, "seed": 1, "reason": "its worker died"}
+    first, *rest = run(2, 1, 0.8, epochs=1, status="diverged", reason="a logit")
+    rows = timed([plan(trials=(2, 0), seeds=(1, 2)), first, restarted, *rest])
+    state, lines = ProgressState(spec=spec), []
+    for row in [started(2, 1.0), *rows]:
+        state = apply(state, row)
+        lines.append(describe(state, row))
+    assert lines[1:] == [
+        "confirming trials 2, 0 with the seeds 1, 2: 4 runs",
+        "trial 2 seed 1 started",
+        "trial 2 seed 1 starts again: its worker died",
+        "trial 2 seed 1 epoch 1/5: best 0.8000",
+        "trial 2 seed 1 diverged (a logit): best 0.8000; 1/4 runs confirmed",
+    ]
+    given_up = {**plan((), (), None), "time": 9.0}
+    assert describe(apply(state, given_up), given_up) == ""

@@ -231,3 +231,17 @@ def test_both_ways_to_name_the_objective_must_agree():
     request = RunRequest(objective="micro_f1", settings=("objective=macro_f1",))
     with pytest.raises(UsageError, match="--objective micro_f1 and --set objective=macro_f1"):
         resolve(request, HERE)
+
+
+def test_what_is_confirmed_does_not_change_the_trials():
+    plain, confirmed = spec_of(loss="db"), spec_of(loss="db", confirm=2, seeds=5)
+    assert (plain.confirm, plain.seeds) == (0, 3)
+    assert (confirmed.confirm, confirmed.seeds) == (2, 5)
+    assert confirmed.fingerprint == plain.fingerprint
+
+
+@pytest.mark.parametrize("confirm", [None, 0])
+def test_seeds_for_nothing(confirm):
+    assert refused(loss="db", confirm=confirm, seeds=5) == (
+        "--seeds is for --confirm K: say how many configurations to confirm"
+    )

@@ -80,9 +80,9 @@ def resume(tmp_path, capsys, monkeypatch):
     write_search_folder(tmp_path / "runs/mine")
     monkeypatch.setattr(preflight, "check_machine", lambda *_: None)
 
-    def refused() -> str:
+    def refused(*said) -> str:
         monkeypatch.setattr(run, "_search", lambda *_: pytest.fail("it ran"))
-        assert main(["resume", "mine", "--runs-dir", str(tmp_path / "runs")]) == 2
+        assert main(["resume", "mine", *said, "--runs-dir", str(tmp_path / "runs")]) == 2
         return capsys.readouterr().err
 
     return refused
@@ -140,6 +140,12 @@ def test_resume_on_a_full_disk(resume, monkeypatch):
     assert "0.1 GiB are free; free some space or choose another folder" in resume()
 
 
+def test_resume_with_seeds_for_nothing(resume):
+    assert resume("--seeds", "4") == (
+        "error: --seeds is for --confirm K: say how many configurations to confirm\n"
+    )
+
+
 @pytest.fixture
 def spec(tmp_path, monkeypatch):
     """A search that has its folder; Ray is not started."""
@@ -156,8 +162,10 @@ def spec(tmp_path, monkeypatch):
 
 
 def test_a_journal_that_fails_in_mid_search_is_one_line(spec, monkeypatch):
-    def broken(self, trainable, shared, remaining, switch, scratch):  # noqa: ARG001
-        switch.throw("failed", "cannot record the search: [Errno 28] No space left on device")
+    def broken(self, workshop, remaining):  # noqa: ARG001
+        workshop.switch.throw(
+            "failed", "cannot record the search: [Errno 28] No space left on device"
+        )
 
     monkeypatch.setattr(tuner._Attempt, "fit", broken)
     with pytest.raises(UserError) as caught:

@@ -156,6 +156,13 @@ def test_a_trial_has_the_fixed_settings_and_the_sampled_ones():
         ({"reduction_factor": 1}, "reduction-factor must be at least 2, got 1"),
         ({"max_concurrent": 0}, "max-concurrent must be at least 1, got 0"),
         ({"checkpoint_every": -1}, "checkpoint-every must be at least 0, got -1"),
+        ({"confirm": -1}, "confirm must be at least 0, got -1"),
+        ({"confirm": 1, "seeds": 1}, "seeds must be in 2..100, got 1"),
+        ({"confirm": 1, "seeds": 101}, "seeds must be in 2..100, got 101"),
+        (
+            {"confirm": 1, "config": TrialConfig(loss="db", mu=0.9, seed=2**32 - 2)},
+            "setting 'seed' must lie in [0, 4.29497e+09], got 4294967297",
+        ),
         ({"cpus_per_trial": 0.0}, "cpus-per-trial must be above 0, got 0"),
         ({"gpus_per_trial": -1.0}, "gpus-per-trial must be at least 0, got -1"),
         ({"gpus_per_trial": 1.5}, "gpus-per-trial above 1 must be a whole number, got 1.5"),

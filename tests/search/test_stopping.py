@@ -79,3 +79,38 @@ def test_an_actor_is_told_that_its_trial_is_over():
     over.temporary_state.ray_actor = SimpleNamespace(trial_over=tell)
     reaper.on_trial_complete(trial=over)
     assert told == [1]
+
+
+def test_what_the_trials_left_may_be_spent_after_them(clock):
+    spending = Spending(wall_s=100.0, trial_s=400.0, trial_s_before=200.0, part=0.25)
+    switch = StopSwitch(spending)
+    switch.note_running(1)
+    clock.s += 24
+    assert not switch.stop_all()
+    clock.s += 1
+    assert switch.stop_all()
+    assert switch.release() == (
+        "time_budget",
+        "the time budget of 100 s, but for what is left to confirm the best, is spent",
+    )
+    assert not switch.stop_all()
+    clock.s += 50  # workers start: trial time stands still, wall time does not
+    switch.note_running(7)
+    assert not switch.stop_all()
+    clock.s += 24.9
+    switch.note_running(7)
+    assert not switch.stop_all()  # 200 + 25 + 7 * 24.9 s of trials
+    clock.s += 0.1
+    assert switch.stop_all()
+    assert switch.reason == "the time budget of 100 s is spent"
+    switch = StopSwitch(Spending(trial_s=400.0, trial_s_before=200.0, part=0.25))
+    switch.note_running(1)
+    clock.s += 50
+    switch.note_running(1)
+    assert switch.stop_all()
+    assert switch.release()[1] == (
+        "trials have run for the 400 s, but for what is left to confirm the best, they may"
+    )
+    switch.throw("interrupted", "Ctrl-C")
+    assert switch.release() == ("", "")
+    assert switch.status == "interrupted"

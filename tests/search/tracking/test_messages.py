@@ -2,8 +2,11 @@ import math
 
 import pytest
 
+from search.tracking.confirm_messages import ConfirmTranslator
 from search.tracking.messages import RUN_STATUS, Message, Point, Translator, merge
+from tests.confirmed_search import SCORES, plan, run, timed, whole
 from tests.search_folder import BEST_TRIAL, EPOCHS, START, TRIALS, events, objective
+from trainable.config import BEST_OBJECTIVE
 
 
 def translate(rows, translator=None):
@@ -141,3 +144,59 @@ def test_later_messages_win_and_points_add_up():
     assert (both.started_ms, both.status, both.ended_ms) == (5, "RUNNING", None)
     assert both.params == {"a": "1"}
     assert len(both.then(b).points) == 2
+
+
+def confirmed(rows):
+    return translate([*events(), *rows], ConfirmTranslator({"loss": "db"}))
+
+
+def test_a_confirming_run_is_one_of_its_own():
+    merged, _ = confirmed(whole())
+    assert list(merged)[: 1 + len(TRIALS)] == [None, *TRIALS]
+    assert list(merged)[1 + len(TRIALS) :] == list(SCORES)
+    message = merged[2, 3]
+    assert (message.trial, message.seed, message.status) == (2, 3, "FINISHED")
+    assert message.params["seed"] == "3"
+    assert message.params["gamma"] == "2.5"
+    assert [value for _, value, _ in values(message, "val/micro_f1")] == pytest.approx(
+        [0.79, 0.80, 0.81, 0.82]
+    )
+    assert values(message, BEST_OBJECTIVE)[-1][:2] == (0, 0.82)
+    # the trial's own run hears nothing of it
+    assert merged[2] == translate(events())[0][2]
+
+
+def test_the_means_and_the_gain_are_the_searchs():
+    merged, translator = confirmed(whole())
+    last = {point.key: point.value for point in merged[None].points}
+    assert last["confirm/trial_2/mean"] == pytest.approx((0.80 + 0.83 + 0.82) / 3)
+    assert last["confirm/trial_0/sd"] == pytest.approx(0.01)
+    assert last["confirm/trial_2/seeds"] == 3
+    assert last["confirm/gain/mean"] == pytest.approx(0.08 / 3)
+    assert last["confirm/gain/low"] < 0 < last["confirm/gain/high"]
+    assert (last["best/trial"], last[BEST_OBJECTIVE]) == (2.0, 0.80)
+    tags = merged[None].tags
+    assert (tags["hpo.confirmed_trial"], tags["hpo.confirm_seeds"]) == ("2", "1, 2, 3")
+    assert translator.confirmation.winner.trial == 2
+    again, _ = confirmed(whole())
+    assert again == merged  # a replay says the same
+
+
+def test_confirming_runs_that_were_cut_off_are_killed_and_begin_again():
+    rows = timed([plan(), *run(2, 1, 0.8, epochs=2, status=None)])
+    end = {"event": "search_ended", "status": "interrupted", "reason": "Ctrl-C", "time": 2.1e9}
+    merged, translator = confirmed([*rows, end])
+    assert merged[2, 1].status == "KILLED"
+    assert "hpo.confirmed_trial" not in merged[None].tags
+    more, _ = translate(
+        [{"event": "search_started", "attempt": 2, "time": 2.2e9}, *run(2, 1, 0.8)], translator
+    )
+    assert more[2, 1].status == "FINISHED"
+    broken, _ = confirmed([*whole(), *run(2, 1, 0.8, status="out_of_memory", reason="CUDA")])
+    assert (broken[2, 1].status, broken[2, 1].tags["hpo.reason"]) == ("FAILED", "CUDA")
+
+
+def test_a_plan_that_is_given_up_leaves_the_searchs_best():
+    merged, _ = confirmed([*whole(), *timed([plan((), (), None)], start=3e9)])
+    assert values(merged[None], "best/trial")[-1] == (0, float(BEST_TRIAL), 3 * 10**12)
+    assert values(merged[None], BEST_OBJECTIVE)[-1][1] == objective(BEST_TRIAL, EPOCHS)

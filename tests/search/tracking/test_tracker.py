@@ -16,8 +16,10 @@ from mlflow.exceptions import MlflowException
 from search.plots import draw_threshold_curve
 from search.tracking import Tracker, sync
 from search.tracking.check import default_tracking_uri
+from search.tracking.links import trials_filter
 from search.tracking.store import connect
 from search.tracking.view import shared_view
+from tests.confirmed_search import SCORES, write_confirmed_search
 from tests.search_folder import (
     BEST_TRIAL,
     FIRST_PART,
@@ -168,6 +170,35 @@ def test_a_second_replay_changes_nothing(folder, client):
     before = content(client)
     assert sync(folder) == 1 + len(TRIALS)
     assert content(client) == before
+
+
+def test_a_confirmation_has_runs_of_its_own(runs_dir, client):
+    folder = write_confirmed_search(runs_dir / "demo-db")
+    assert sync(folder) == 1 + len(TRIALS) + len(SCORES)
+    runs, before = runs_of(client), content(client)
+    parent, run = runs["demo-db"], runs["confirm-002-seed-3"]
+    assert {runs[f"confirm-{t:03d}-seed-{s}"].info.status for t, s in SCORES} == {"FINISHED"}
+    assert (run.data.tags["hpo.role"], run.data.tags["hpo.seed"]) == ("confirm", "3")
+    assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert (run.data.params["seed"], run.data.params["gamma"]) == ("3", "2.5")
+    assert run.data.metrics["best/objective"] == 0.82
+    listed = client.search_runs([parent.info.experiment_id], _trials_filter(parent))
+    assert {row.info.run_name for row in listed} == {f"trial-{number:03d}" for number in TRIALS}
+    metrics, tags = parent.data.metrics, parent.data.tags
+    assert metrics["confirm/trial_2/mean"] == pytest.approx(2.45 / 3)
+    assert metrics["confirm/gain/mean"] == pytest.approx(0.08 / 3)
+    assert (metrics["best/trial"], metrics["best/objective"]) == (2, 0.80)
+    assert (tags["hpo.confirmed_trial"], tags["hpo.confirm_seeds"]) == ("2", "1, 2, 3")
+    note = tags["mlflow.note.content"]
+    assert "### Confirmed configuration: trial 2" in note
+    assert "with the seeds 1, 2, 3: **0.8167**. The model is that of seed 1, after epoch 4" in note
+    assert "| 0 | 79.00 | 1.00 |" in note
+    assert sync(folder) == len(before)
+    assert content(client) == before
+
+
+def _trials_filter(parent):
+    return trials_filter(parent.data.tags["hpo.search_id"])
 
 
 def test_live_and_afterwards_give_the_same(runs_dir, client):

@@ -7,17 +7,16 @@ out what only says where and how fast they are computed.
 import dataclasses
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, Self
 
-from search.confirmation import DEFAULT_SEEDS, LEAST_SEEDS, MOST_SEEDS, seeds_to_confirm
+from search.confirmation import DEFAULT_SEEDS
 from search.credentials import without_credentials
 from search.files import read_yaml, write_yaml
 from search.samplers import TPE, check_sampler_name
+from search.spec_checks import at_least, check_confirm, not_negative, plain_value, positive
 from spaces import Space
 from trainable.config import TrialConfig
 from trainable.errors import UsageError, unknown_name
@@ -45,9 +44,6 @@ _OPERATIONAL: Final = frozenset(
     {"name", "runs_dir", "preset", "trials", "time_budget_s", "cpus_per_trial", "gpus_per_trial"}
     | {"max_concurrent", "checkpoint_every", "address", "tracking_uri", "storage"}
     | {"compute_budget_s", "disk_budget_gib", "patience", "confirm", "seeds"}
-)
-_PLAIN_KINDS: Final[Mapping[str, Any]] = MappingProxyType(
-    {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
 )
 
 
@@ -116,23 +112,23 @@ class SearchSpec:
         check_name(self.name)
         if not Path(self.runs_dir).is_absolute():
             raise UsageError(f"runs_dir must be an absolute path, got '{self.runs_dir}'")
-        _at_least("trials", self.trials, 1)
-        _at_least("grace-period", self.grace_period, 1)
-        _at_least("reduction-factor", self.reduction_factor, 2)
-        _at_least("max-concurrent", self.max_concurrent, 1)
-        _at_least("checkpoint-every", self.checkpoint_every, 0)
-        _at_least("seed", self.seed, 0)
-        _check_confirm(self)
-        _positive("cpus-per-trial", self.cpus_per_trial)
-        _not_negative("gpus-per-trial", self.gpus_per_trial)
+        at_least("trials", self.trials, 1)
+        at_least("grace-period", self.grace_period, 1)
+        at_least("reduction-factor", self.reduction_factor, 2)
+        at_least("max-concurrent", self.max_concurrent, 1)
+        at_least("checkpoint-every", self.checkpoint_every, 0)
+        at_least("seed", self.seed, 0)
+        check_confirm(self.config, self.confirm, self.seeds)
+        positive("cpus-per-trial", self.cpus_per_trial)
+        not_negative("gpus-per-trial", self.gpus_per_trial)
         if self.gpus_per_trial > 1 and self.gpus_per_trial != int(self.gpus_per_trial):
             raise UsageError(
                 f"gpus-per-trial above 1 must be a whole number, got {self.gpus_per_trial:g}"
             )
         for name in ("time_budget_s", "compute_budget_s", "disk_budget_gib"):
             if (budget := getattr(self, name)) is not None:
-                _positive(name.rpartition("_")[0].replace("_", "-"), budget)
-        _at_least("patience", self.patience, 0)
+                positive(name.rpartition("_")[0].replace("_", "-"), budget)
+        at_least("patience", self.patience, 0)
         check_sampler_name(self.sampler)
         if self.pareto and len(scores_of(self.config.objective)) != 2:
             raise UsageError(
@@ -238,7 +234,11 @@ class SearchSpec:
                 raise UsageError(f"'{name}' must hold settings, got {values[name]!r}")
         return cls(
             **{
-                **{name: _plain(fields[name], values[name]) for name in values if name != "points"},
+                **{
+                    name: plain_value(fields[name], values[name])
+                    for name in values
+                    if name != "points"
+                },
                 "points": tuple(points),
                 "config": TrialConfig.from_mapping(values["config"]),
                 "space": Space.from_mapping(values["space"]),
@@ -270,40 +270,3 @@ def check_name(name: str) -> None:
             f"a search name has 1 to 100 letters, digits, '.', '_' or '-' and starts with a "
             f"letter or digit, got '{name}'"
         )
-
-
-def _check_confirm(spec: SearchSpec) -> None:
-    _at_least("confirm", spec.confirm, 0)
-    if not LEAST_SEEDS <= spec.seeds <= MOST_SEEDS:
-        raise UsageError(f"seeds must be in {LEAST_SEEDS}..{MOST_SEEDS}, got {spec.seeds}")
-    if spec.confirm:
-        spec.config.replace(seed=seeds_to_confirm(spec.config.seed, spec.seeds)[-1])
-
-
-def _plain(field: dataclasses.Field[Any], value: Any) -> Any:
-    """`value` if it has the plain type of `field` (the two nested ones are built elsewhere)."""
-    annotation = str(field.type)
-    for name, kinds in _PLAIN_KINDS.items():
-        if name not in annotation:
-            continue
-        if value is None and "None" in annotation:
-            return None
-        if not isinstance(value, kinds) or isinstance(value, bool) != (name == "bool"):
-            raise UsageError(f"'{field.name}' must be of type {name}, got {value!r}")
-        return float(value) if name == "float" else value
-    return value
-
-
-def _at_least(option: str, value: int, low: int) -> None:
-    if value < low:
-        raise UsageError(f"{option} must be at least {low}, got {value}")
-
-
-def _positive(option: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise UsageError(f"{option} must be above 0, got {value:g}")
-
-
-def _not_negative(option: str, value: float) -> None:
-    if not (math.isfinite(value) and value >= 0):
-        raise UsageError(f"{option} must be at least 0, got {value:g}")

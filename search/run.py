@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from search import preflight
 from search.chosen import chosen_table
-from search.confirm_table import confirmation_notes, confirmation_table
 from search.confirmation import SEEDS_ALONE
 from search.console import Terminal
 from search.describe import describe_dataset
@@ -22,19 +21,15 @@ from search.plots import draw_plots
 from search.progress import Progress
 from search.provenance import describe_versions
 from search.published import published_row
+from search.report import say_where, show_results
 from search.request import RunRequest, says
 from search.resolve import resolve
 from search.results import DATASET_NAME, VERSIONS_NAME, SearchRecord, load_search
 from search.spec import SPEC_NAME, SearchSpec
-from search.summary import SUMMARY_NAME, TRIALS_NAME, write_summary
+from search.summary import TRIALS_NAME, write_summary
 from search.tables import (
     counts_line,
     data_line,
-    pareto_table,
-    score_notes,
-    scores_table,
-    start_words,
-    trials_table,
 )
 from search.tracking import Tracker
 from search.tuner import run_trials
@@ -254,29 +249,11 @@ def _sum_up(spec: SearchSpec, terminal: Terminal, tracker: Tracker) -> SearchRec
     if record.trials:
         tracker.start()  # where only the test evaluation was left, no trial has started it
     tracker.close(TRACKER_FLUSH_S)
-    _show(record, summary, terminal)
+    show_results(record, summary, terminal)
     terminal.note(counts_line(summary))
     terminal.say()
-    _say_where(record, terminal, tracker)
+    say_where(record, terminal, tracker.links)
     return record
-
-
-def _show(record: SearchRecord, summary: dict[str, Any], terminal: Terminal) -> None:
-    """Tables, then what is to be said of them."""
-    confirmed, paper = summary["confirmation"], start_words(record)
-    if record.trials:
-        terminal.show(trials_table(record))
-    if record.best is not None:
-        terminal.show(scores_table(record, summary))
-    front = pareto_table(record)
-    if front is not None:
-        terminal.show(front)
-    if confirmed:
-        terminal.show(confirmation_table(confirmed, paper))
-    for note in score_notes(record, summary):
-        terminal.note(note)
-    for note in confirmation_notes(confirmed, paper) if confirmed else ():
-        terminal.note(note)
 
 
 def _draw(record: SearchRecord, terminal: Terminal) -> None:
@@ -285,13 +262,3 @@ def _draw(record: SearchRecord, terminal: Terminal) -> None:
         draw_plots(record, published_row(config.dataset, config.loss))
     except Exception as error:  # noqa: BLE001 - a picture is never worth the results
         terminal.warn(f"the plots could not be drawn: {error}")
-
-
-def _say_where(record: SearchRecord, terminal: Terminal, tracker: Tracker) -> None:
-    folder = record.folder
-    terminal.say(f"results        {folder / SUMMARY_NAME}, {TRIALS_NAME}")
-    if record.best is not None:
-        terminal.say(f"best settings  {folder / BEST_NAME}")
-        terminal.say(f"retrain        python -m trainable {folder / BEST_NAME} --out MODEL")
-    for label, line in zip(("MLflow", *[""] * 9), tracker.links, strict=False):
-        terminal.say(f"{label:<15}{line}")

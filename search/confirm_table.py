@@ -83,9 +83,16 @@ def _comparison(words: str, compared: Mapping[str, Any]) -> str:
         for key, name in (("p_t", "t-test"), ("p_flip", "sign flips"))
         if compared[key] is not None
     ]
-    verdict = "within noise" if compared["within_noise"] else "more than noise"
     inside = ", ".join([f"{compared['level']:.0%} interval {low} to {high}", *p_values])
-    return f"{words}, mean of {compared['n']} seeds: {mean} ({inside}): {verdict}"
+    return f"{words}, mean of {compared['n']} seeds: {mean} ({inside}): {_verdict(compared)}"
+
+
+def _verdict(compared: Mapping[str, Any]) -> str:
+    if compared["within_noise"]:
+        return "within noise"
+    p_flip = compared["p_flip"]
+    doubted = p_flip is not None and p_flip > _CONVINCING
+    return f"more than noise{', by the interval alone' if doubted else ''}"
 
 
 def _remarks(row: Mapping[str, Any], winner: int | None, paper_words: str) -> list[str]:

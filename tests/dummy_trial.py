@@ -125,4 +125,5 @@ def dummy_report(config, data, weights, threshold, epoch):
         "micro_f1": 0.66,
         "macro_f1": 0.33,
         "learning_rate": config["learning_rate"],
+        "trained_with": config["seed"],
     }

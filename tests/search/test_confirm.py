@@ -86,6 +86,7 @@ def test_killed_and_resumed_it_trains_what_is_left_and_then_opens_the_test_set(t
     assert heard.index(tested) > max(i for i, e in enumerate(heard) if "confirm" in e["event"])
     report = json.loads((spec.folder / "test_report.json").read_text())
     assert (report["trial"], report["seed"], report["epoch"]) == (2, 1, 4)
+    assert report["trained_with"] == 1
     assert events_of(spec, "search_ended")[-1]["reason"] == ""  # its weights were there
     kept = [path for path in (spec.folder / "confirm").rglob("*") if path.is_file()]
     names = {str(path.relative_to(spec.folder)) for path in kept if path.name != ".lock"}

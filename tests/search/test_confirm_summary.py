@@ -111,6 +111,16 @@ def test_many_steady_seeds_are_more_than_noise(tmp_path):
     assert note.endswith("p = 0.0078 by sign flips): more than noise")
 
 
+def test_an_interval_that_sign_flips_do_not_bear_out_is_said_to_stand_alone(tmp_path):
+    scores = {
+        (t, s): 0.7 + 0.02 * (t == 2) + 0.001 * (t == 2) * s for s in (1, 2, 3) for t in (2, 0)
+    }
+    record, summary = summed_up(tmp_path / "s", whole(scores))
+    assert notes_of(record, summary)[0].endswith(
+        "p = 0.25 by sign flips): more than noise, by the interval alone"
+    )
+
+
 def test_the_next_best_is_told_beside_the_papers_values(tmp_path):
     scores = {**SCORES, (1, 1): 0.81, (1, 2): 0.81, (1, 3): 0.80}
     record, summary = summed_up(tmp_path / "s", whole(scores, trials=(2, 1, 0)))

@@ -122,7 +122,7 @@ class Clock:
 
 def test_the_weights_of_a_winner_whose_time_is_up_are_there(tmp_path, monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("search.stopping.time", clock)
+    monkeypatch.setattr("search.budgets.time", clock)
 
     def pass_time(event):
         if event["event"] == "epoch" and event["epoch"] == 5:

@@ -164,7 +164,7 @@ class Clock:
 def test_time_budget_then_more_of_the_same(tmp_path, monkeypatch):
     spec = small_spec(tmp_path, trials=3, epochs=3, max_concurrent=1, time_budget_s=5000)
     clock = Clock()
-    monkeypatch.setattr("search.stopping.time", clock)
+    monkeypatch.setattr("search.budgets.time", clock)
 
     def pass_time(event):
         if event["event"] == "epoch" and event["trial"] == 1:

@@ -13,7 +13,7 @@ from trainable.objectives import objective_words
 def chosen_table(spec: SearchSpec) -> Table:
     """What was chosen, before the data are read."""
     config = spec.longest
-    table = _facts(f"search {spec.name}")
+    table = facts_table(f"search {spec.name}")
     data = config.dataset if config.data_path is None else f"{config.dataset}, {config.data_path}"
     table.add_row("data", Text(data))
     most = limits(config)
@@ -43,7 +43,8 @@ def chosen_table(spec: SearchSpec) -> Table:
     return table
 
 
-def _facts(title: str) -> Table:
+def facts_table(title: str) -> Table:
+    """A table of two columns: what, and what of it."""
     table = Table(box=None, show_header=False, pad_edge=False, title=title)
     table.title_justify = "left"
     table.add_column(style="cyan", no_wrap=True)

@@ -117,6 +117,13 @@ def _add_where(where: Any) -> None:
     where.add_argument("--name", help="of the search (default: LOSS-DATASET-TIME)")
     _add_runs_dir(where)
     where.add_argument("--tracking-uri", metavar="URI", help="MLflow (default: in the runs folder)")
+    ahead = run.add_argument_group("what would happen")
+    ahead.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check everything, measure a few steps, tell time, memory and disk; write nothing",
+    )
+    ahead.add_argument("--json", action="store_true", help="with --dry-run: print JSON")
 
 
 def _add_resume(commands: Any) -> None:

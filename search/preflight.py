@@ -99,7 +99,7 @@ def check_folder(runs_dir: Path) -> None:
     """
     with storage_errors(runs_dir), contextlib.suppress(FileNotFoundError, NotADirectoryError):
         runs_dir.stat()  # what lies there may be out of reach
-    place = _existing(runs_dir)
+    place = nearest_folder(runs_dir)
     if not place.is_dir():
         raise UsageError(f"--runs-dir {runs_dir}: {place} is not a folder; choose another one")
     if not os.access(place, os.W_OK | os.X_OK) or _read_only(place):
@@ -107,14 +107,24 @@ def check_folder(runs_dir: Path) -> None:
 
 
 def check_disk(spec: SearchSpec) -> None:
-    """The encoder is at hand, and there is room for the weights that a search keeps.
+    """The encoder is at hand, and there is room for the weights that a search keeps."""
+    check_max_length(resolve_encoder(spec.config.encoder), spec.longest.max_length)
+    needed = disk_bytes(spec)
+    free = shutil.disk_usage(nearest_folder(Path(spec.runs_dir))).free
+    if free < needed:
+        raise UsageError(
+            f"--runs-dir {spec.runs_dir}: the search may need {needed / 2**30:.1f} GiB and "
+            f"{free / 2**30:.1f} GiB are free; free some space or choose another folder"
+        )
+
+
+def disk_bytes(spec: SearchSpec) -> int:
+    """The most that the folder of a search may take while it runs.
 
     Beside the best trials' weights each running trial may write its own, then drops the worse; and
     its checkpoints, if there are any. A head's are next to nothing.
     """
-    place = _existing(Path(spec.runs_dir))
     encoder = resolve_encoder(spec.config.encoder)
-    check_max_length(encoder, spec.longest.max_length)
     weights = max(
         path.stat().st_size for path in encoder.iterdir() if path.suffix in WEIGHT_SUFFIXES
     )
@@ -122,13 +132,7 @@ def check_disk(spec: SearchSpec) -> None:
     copies += spec.confirm + 1 if spec.confirm else 0  # each candidate's, with the first seed
     if spec.checkpoint_every and spec.config.tune == "all":
         copies += _CHECKPOINT_WEIGHTS * spec.max_concurrent
-    needed = weights * copies + _OWN_FILES_BYTES
-    free = shutil.disk_usage(place).free
-    if free < needed:
-        raise UsageError(
-            f"--runs-dir {spec.runs_dir}: the search may need {needed / 2**30:.1f} GiB and "
-            f"{free / 2**30:.1f} GiB are free; free some space or choose another folder"
-        )
+    return weights * copies + _OWN_FILES_BYTES
 
 
 def warnings_of(spec: SearchSpec) -> list[str]:
@@ -256,7 +260,7 @@ def storage_error(error: OSError, runs_dir: Path, verb: str = "written") -> Usag
     )
 
 
-def _existing(path: Path) -> Path:
+def nearest_folder(path: Path) -> Path:
     """The nearest thing on the way to `path` that exists."""
     return next(place for place in (path, *path.parents) if os.path.lexists(place))
 

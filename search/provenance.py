@@ -16,12 +16,17 @@ PACKAGES: Final = (
 _GIT_TIMEOUT_S: Final = 5.0
 
 
+def package_versions() -> dict[str, str]:
+    """Of what the numbers depend on, as far as it is installed."""
+    return {name: version for name in PACKAGES if (version := _version(name))}
+
+
 def describe_versions(hardware: Hardware, cwd: Path) -> dict[str, Any]:
     """Package versions, the git commit of `cwd` (None outside a repository) and the machine."""
     commit = _git(cwd, "rev-parse", "HEAD")
     return {
         "python": platform.python_version(),
-        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "packages": package_versions(),
         "git_commit": commit,
         "git_changed": bool(_git(cwd, "status", "--porcelain")) if commit else None,
         "platform": platform.platform(),

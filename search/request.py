@@ -61,6 +61,8 @@ class RunRequest:
     runs_dir: str = "runs"
     storage: str | None = None
     tracking_uri: str | None = None
+    dry_run: bool = False
+    json: bool = False
 
 
 def parse_settings(texts: tuple[str, ...]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from search.chosen import chosen_table
 from search.confirmation import SEEDS_ALONE
 from search.console import Terminal
 from search.describe import describe_dataset
+from search.dry_run import dry_run, say_outlook
 from search.export import BEST_NAME, write_best
 from search.files import write_json
 from search.first_points import first_points
@@ -67,6 +68,7 @@ def run_search(request: RunRequest, terminal: Terminal) -> int:
         UsageError: bad input; nothing was written.
         UserError: no trial finished an epoch.
     """
+    out, terminal = terminal, _beside(request, terminal)
     hardware = detect_hardware()
     spec = resolve(request, hardware)
     warnings = preflight.check_spec(spec, hardware)
@@ -92,9 +94,10 @@ def run_search(request: RunRequest, terminal: Terminal) -> int:
         spec = spec.replace(points=(*spec.points, *first_points(earlier, spec)))
     for warning in preflight.points_left_out(spec):
         terminal.warn(warning)
-    if "mu" in LOSS_HYPERPARAMETERS[spec.config.loss]:
-        origin = "estimated from" if spec.config.mu == data.mu else "fixed; estimate from"
-        terminal.say(f"mu {spec.config.mu:.3f} ({origin} the training labels: {data.mu:.3f})")
+    _say_mu(spec, data, terminal)
+    if request.dry_run:
+        return dry_run(spec, data.encoded, hardware, out, as_json=request.json)
+    say_outlook(spec, data.encoded, hardware, terminal)
     preflight.make_folder(spec)
     with preflight.own_folder(spec.folder):
         _write_start(spec, data, hardware)
@@ -104,6 +107,19 @@ def run_search(request: RunRequest, terminal: Terminal) -> int:
             if not load_search(spec.folder).trials:
                 preflight.drop_folder(spec)
             raise
+
+
+def _beside(request: RunRequest, terminal: Terminal) -> Terminal:
+    """Where to talk: beside the JSON, if that is asked for."""
+    if request.json and not request.dry_run:
+        raise UsageError("--json belongs to --dry-run: add it, or leave --json out")
+    return Terminal(terminal.err, terminal.err) if request.json else terminal
+
+
+def _say_mu(spec: SearchSpec, data: Data, terminal: Terminal) -> None:
+    if "mu" in LOSS_HYPERPARAMETERS[spec.config.loss]:
+        origin = "estimated from" if spec.config.mu == data.mu else "fixed; estimate from"
+        terminal.say(f"mu {spec.config.mu:.3f} ({origin} the training labels: {data.mu:.3f})")
 
 
 def _earlier(request: RunRequest, spec: SearchSpec) -> SearchRecord | None:

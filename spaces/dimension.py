@@ -166,7 +166,8 @@ def check_value(name: str, value: object) -> None:
         raise unknown_name("setting", name, setting_names())
     loss = next((loss for loss, used in LOSS_HYPERPARAMETERS.items() if name in used), "bce")
     try:
-        TrialConfig.from_mapping({"loss": loss, name: value})
+        tune = "head" if name == "head_hidden" else "all"
+        TrialConfig.from_mapping({"loss": loss, "tune": tune, name: value})
     except UsageError as error:
         raise UsageError(f"space: {error}") from None
 

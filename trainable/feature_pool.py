@@ -57,7 +57,7 @@ def extract(
     )
     threads = {"OMP_NUM_THREADS": "1"}
     try:
-        with inherited(allocator_environment(os.environ) | threads), _ctrl_c_held_back():
+        with inherited(allocator_environment(os.environ) | threads), ctrl_c_held_back():
             futures = {
                 pool.submit(_extract, encoder, precision, part): index
                 for index, part in enumerate(parts)
@@ -101,7 +101,7 @@ def _extractor(encoder: str, precision: str) -> Extractor:
 
 
 @contextlib.contextmanager
-def _ctrl_c_held_back() -> Iterator[None]:
+def ctrl_c_held_back() -> Iterator[None]:
     """Processes started within never see Ctrl-C, which is their owner's; it sees it afterwards."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -48,7 +48,7 @@ def outlook_line(outlook: Outlook) -> str:
     if probed is None or outlook.forecast is None:
         return ""
     return (
-        f"expected: {_seconds(probed.epoch_s)} an epoch ({_timed(outlook)}), {_total(outlook)}; "
+        f"expected: {_seconds(probed.epoch_s)} an epoch ({_timed(outlook)}), in all {_total(outlook)}; "
         f"a trial takes {_memory(outlook)}"
     )
 
@@ -67,7 +67,7 @@ def _total(outlook: Outlook) -> str:
     ahead = outlook.forecast
     assert ahead is not None
     expected, longest = duration(ahead.expected_s), duration(ahead.longest_s)
-    total = f"about {expected} in all" + (f", at most {longest}" if expected != longest else "")
+    total = f"about {expected}" + (f", at most {longest}" if expected != longest else "")
     budget = outlook.spec.time_budget_s
     if ahead.cut_by_budget and budget is not None:
         total += f" (the time budget ends it after {duration(budget)})"

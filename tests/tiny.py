@@ -3,6 +3,7 @@
 The words are made up (`w0` .. `w39`); label l goes with the words `w(2l)` and `w(2l+1)`.
 """
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
@@ -96,6 +97,17 @@ def tiny_encoded(
         val=_encode(dataset.val, max_length),
         test=_encode(dataset.test, max_length),
     )
+
+
+def with_features(data: EncodedDataset, num_features: int = 12) -> EncodedDataset:
+    """Random features for heads."""
+    rng = np.random.default_rng(0)
+
+    def one(split: EncodedSplit) -> EncodedSplit:
+        features = rng.normal(size=(len(split), num_features)).astype(np.float32)
+        return dataclasses.replace(split, features=features)
+
+    return dataclasses.replace(data, train=one(data.train), val=one(data.val), test=one(data.test))
 
 
 def encoded_split(

@@ -28,8 +28,9 @@ class Forecast:
     """Seconds of its trials, if ASHA stops as many as it does of trials in random order."""
     longest_s: float
     """If it stops none."""
-    cut_by_budget: bool
-    """The time budget is expected to end it: the other numbers are of a search without one."""
+    budget_s: float | None
+    """Seconds after which a budget is expected to end it, if that comes first; the other numbers
+    are of a search without one."""
     expected_epochs: float
     longest_epochs: int
     fit_by_cores: int
@@ -74,12 +75,22 @@ def forecast(spec: SearchSpec, probed: Probed, hardware: Hardware) -> Forecast:
     return Forecast(
         expected_s=expected,
         longest_s=math.ceil(spec.trials / lanes) * one,
-        cut_by_budget=spec.time_budget_s is not None and spec.time_budget_s < expected,
+        budget_s=_budget(spec, lanes, expected),
         expected_epochs=epochs,
         longest_epochs=longest,
         fit_by_cores=most_concurrent(hardware, cpus=spec.cpus_per_trial, gpus=spec.gpus_per_trial),
         fit_by_memory=_fit_by_memory(probed, hardware),
     )
+
+
+def _budget(spec: SearchSpec, lanes: int, expected_s: float) -> float | None:
+    budgets = []
+    if spec.time_budget_s is not None:
+        budgets.append(spec.time_budget_s)
+    if spec.compute_budget_s is not None:  # of all trials together
+        budgets.append(spec.compute_budget_s / lanes)
+    first = min(budgets, default=math.inf)
+    return first if first < expected_s else None
 
 
 def _passing(trials: float, reduction_factor: int) -> float:

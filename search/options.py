@@ -59,6 +59,7 @@ def _add_run(commands: Any) -> None:
     _add_what(run.add_argument_group("what to train"))
     _add_how(run.add_argument_group("how to search"))
     _add_where(run.add_argument_group("where to run"))
+    _add_ahead(run.add_argument_group("what would happen"))
 
 
 def _add_what(what: Any) -> None:
@@ -117,7 +118,9 @@ def _add_where(where: Any) -> None:
     where.add_argument("--name", help="of the search (default: LOSS-DATASET-TIME)")
     _add_runs_dir(where)
     where.add_argument("--tracking-uri", metavar="URI", help="MLflow (default: in the runs folder)")
-    ahead = run.add_argument_group("what would happen")
+
+
+def _add_ahead(ahead: Any) -> None:
     ahead.add_argument(
         "--dry-run",
         action="store_true",

@@ -48,8 +48,8 @@ def outlook_line(outlook: Outlook) -> str:
     if probed is None or outlook.forecast is None:
         return ""
     return (
-        f"expected: {_seconds(probed.epoch_s)} an epoch ({_timed(outlook)}), in all {_total(outlook)}; "
-        f"a trial takes {_memory(outlook)}"
+        f"expected: {_seconds(probed.epoch_s)} an epoch ({_timed(outlook)}), "
+        f"in all {_total(outlook)}; a trial takes {_memory(outlook)}"
     )
 
 
@@ -60,7 +60,8 @@ def _timed(outlook: Outlook) -> str:
     count = "one trial alone" if probed.at_once == 1 else f"{probed.at_once} trials at once"
     age = time.time() - probed.measured_at
     when = "" if age < 120 else f", measured {duration(age)} ago"
-    return f"{count}, {probed.device}, {probed.precision}{when}"
+    busy = ", on a busy machine" if probed.busy else ""
+    return f"{count}, {probed.device}, {probed.precision}{when}{busy}"
 
 
 def _total(outlook: Outlook) -> str:
@@ -68,9 +69,8 @@ def _total(outlook: Outlook) -> str:
     assert ahead is not None
     expected, longest = duration(ahead.expected_s), duration(ahead.longest_s)
     total = f"about {expected}" + (f", at most {longest}" if expected != longest else "")
-    budget = outlook.spec.time_budget_s
-    if ahead.cut_by_budget and budget is not None:
-        total += f" (the time budget ends it after {duration(budget)})"
+    if ahead.budget_s is not None:
+        total += f" (its budget ends it after {duration(ahead.budget_s)})"
     return total
 
 

@@ -27,7 +27,7 @@ _KEPT_S: Final = 7 * 24 * 3600.0
 """A machine changes in ways that no key tells."""
 _COSTS_NOTHING: Final = (
     *(*PAPER_LOSS_VALUES, "mu", "learning_rate", "weight_decay", "warmup_fraction", "lr_schedule"),
-    *("seed", "split_seed", "data_path", "epochs"),
+    *("seed", "split_seed", "data_path", "epochs", "objective"),
 )
 """Settings that neither time nor memory of an epoch depends on."""
 

@@ -46,6 +46,8 @@ class Probed:
     """Of the GPU; 0 on a CPU."""
     measured_at: float
     """Unix seconds."""
+    busy: bool
+    """Others were using more than half of the machine's cores just before."""
 
     @classmethod
     def from_mapping(cls, values: dict[str, Any]) -> Self:
@@ -108,6 +110,7 @@ def probe(
     count = 1 if spec.gpus_per_trial else min(spec.max_concurrent, _MOST_PROCESSES)
     longest = longest_documents(data, config.batch_size)
     deadline = time.monotonic() + timeout_s
+    busy = os.getloadavg()[0] > len(os.sched_getaffinity(0)) / 2
     with _Processes(target or serve, (config, longest), spec, count) as processes:
         rates: list[float] = processes.answers(deadline)
         steps = int(seconds / 2 * min(rates) / config.batch_size)
@@ -127,6 +130,7 @@ def probe(
         memory_bytes=max(each.memory_bytes for each in timed),
         memory_total=timed[0].memory_total,
         measured_at=time.time(),
+        busy=busy,
     )
 
 

@@ -21,7 +21,7 @@ GOLDEN = {
         *("--checkpoint-every", "--start-from", "--objective", "--sampler", "--point", "--storage"),
         *BUDGETS,
         *("--confirm", "--seeds"),
-        *("--name", "--runs-dir", "--tracking-uri"),
+        *("--name", "--runs-dir", "--tracking-uri", "--dry-run", "--json"),
     },
     "resume": {
         *("name", "--trials", "--time-budget", "--address", "--tracking-uri", "--runs-dir"),

@@ -24,6 +24,7 @@ def probed(**changes):
         "memory_bytes": 3 * 2**30,
         "memory_total": 0,
         "measured_at": 0.0,
+        "busy": False,
     }
     return Probed(**{**values, **changes})
 
@@ -77,7 +78,7 @@ def test_time_is_shared_by_trials_at_once():
     assert ahead.expected_epochs == ahead.longest_epochs == 30
     assert ahead.expected_s == 30 * 10.0 / 2
     assert ahead.longest_s == 3 * 6 * 10.0  # the fifth trial runs alone
-    assert not ahead.cut_by_budget
+    assert ahead.budget_s is None
 
 
 def test_a_search_is_no_shorter_than_one_whole_trial():
@@ -85,10 +86,19 @@ def test_a_search_is_no_shorter_than_one_whole_trial():
     assert forecast(spec, probed(), HERE).expected_s == 200.0
 
 
-@pytest.mark.parametrize(("budget", "cut"), [(None, False), (30.0, True), (1e6, False)])
-def test_a_budget_that_will_not_do(budget, cut):
-    spec = small_spec("/nowhere", time_budget_s=budget)
-    assert forecast(spec, probed(), HERE).cut_by_budget is cut
+@pytest.mark.parametrize(
+    ("budgets", "ends"),
+    [
+        ({}, None),
+        ({"time_budget_s": 30.0}, 30.0),
+        ({"time_budget_s": 1e6}, None),
+        ({"compute_budget_s": 50.0}, 25.0),  # two trials at once spend it
+        ({"time_budget_s": 30.0, "compute_budget_s": 50.0}, 25.0),
+    ],
+)
+def test_a_budget_that_will_not_do(budgets, ends):
+    spec = small_spec("/nowhere", **budgets)
+    assert forecast(spec, probed(), HERE).budget_s == ends
 
 
 def test_what_fits():

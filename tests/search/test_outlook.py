@@ -31,6 +31,7 @@ def probed(**changes):
         "memory_bytes": 2**30,
         "memory_total": 0,
         "measured_at": time.time(),
+        "busy": False,
     }
     return Probed(**{**values, **changes})
 
@@ -141,9 +142,7 @@ def test_what_cannot_be_measured_stops_nothing(ahead, probes):
 
 def test_more_at_once_than_fit_is_a_warning(ahead, probes):
     probes.answer = probed(memory_bytes=3 * 2**30)
-    assert ahead().warnings == (
-        "--max-concurrent 2 trials take more memory than there is: 1 fit",
-    )
+    assert ahead().warnings == ("--max-concurrent 2 trials take more memory than there is: 1 fit",)
 
 
 def test_a_dead_setting_is_refused_before_anything_is_measured(ahead, probes):
@@ -172,10 +171,10 @@ def test_the_line_says_it_in_short(ahead, probes):
     line = outlook_line(ahead(time_budget_s=0.5))
     assert line.startswith("expected: 0.12 s an epoch (2 trials at once, cpu, fp32), in all about ")
     assert line.endswith(
-        ", at most 2 s (the time budget ends it after 0 s); a trial takes 1.0 of 4.0 GiB"
+        ", at most 2 s (its budget ends it after 0 s); a trial takes 1.0 of 4.0 GiB"
     )
 
 
 def test_an_old_measurement_tells_its_age(ahead, probes):
-    probes.answer = probed(measured_at=time.time() - 7200.0)
-    assert "cpu, fp32, measured 2 h ago)" in outlook_line(ahead())
+    probes.answer = probed(measured_at=time.time() - 7200.0, busy=True)
+    assert "cpu, fp32, measured 2 h ago, on a busy machine)" in outlook_line(ahead())

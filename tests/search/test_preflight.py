@@ -27,6 +27,7 @@ HERE = Hardware(cpus=2, memory_gib=16.0, gpus=0)
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch):
     monkeypatch.setattr("search.run.detect_hardware", lambda: HERE)
+    monkeypatch.setattr("search.run.say_outlook", lambda *_: None)  # tests/search/test_outlook.py
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ def probed(**changes):
         "memory_bytes": 2**30,
         "memory_total": 0,
         "measured_at": time.time(),
+        "busy": False,
     }
     return Probed(**{**values, **changes})
 

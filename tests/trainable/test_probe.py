@@ -40,9 +40,7 @@ def of_lengths(lengths):
     )
 
 
-@given(
-    st.lists(st.integers(1, 60), min_size=4, max_size=80), st.integers(2, 40), st.integers(0, 9)
-)
+@given(st.lists(st.integers(1, 60), min_size=4, max_size=80), st.integers(2, 40), st.integers(0, 9))
 def test_fair_documents_are_as_long_as_all(lengths, count, seed):
     np.random.default_rng(seed).shuffle(lengths)
     picked = fair_documents(of_lengths(lengths), count)
@@ -89,9 +87,7 @@ def test_the_time_it_is_given_is_kept(monkeypatch):
     data = with_features(tiny_encoded())
     epochs = []
     real = TrainingSession.run_epoch
-    monkeypatch.setattr(
-        TrainingSession, "run_epoch", lambda self: epochs.append(1) or real(self)
-    )
+    monkeypatch.setattr(TrainingSession, "run_epoch", lambda self: epochs.append(1) or real(self))
     Probe(CONFIG).fair(data, seconds=0.0)
     assert len(epochs) == 1
     Probe(CONFIG).fair(data, seconds=60.0)

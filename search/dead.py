@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from search.spec import SearchSpec
+from search.words import value
 from spaces import Dimension
 from trainable.encoded import EncodedDataset
 from trainable.errors import UsageError
@@ -61,7 +62,7 @@ def check_alive(spec: SearchSpec, data: EncodedDataset) -> list[str]:
 
 def _message(spec: SearchSpec, dead: list[str]) -> str:
     first = dead[0].partition("'")[2].partition("'")[0]
-    fix = f"--set {first}={getattr(spec.config, first)}"
+    fix = f"--set {first}={value(getattr(spec.config, first))}"
     if len(dead) == 1:
         return (
             f"the searched setting {dead[0]} changes neither loss nor update: "

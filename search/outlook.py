@@ -21,9 +21,12 @@ from trainable.encoded import EncodedDataset
 from trainable.errors import UsageError
 
 _GIB: Final = 2**30
-_SHORT_S, _LONG_S = 3.0, 15.0
-"""Of timed steps: before a run, and for its own sake."""
-_SHORT_TIMEOUT_S, _LONG_TIMEOUT_S = 90.0, 600.0
+_SHORT_S: Final = {"head": 1.0, "all": 3.0}
+"""Of timed steps before a run; importing torch costs more."""
+_LONG_S: Final = 15.0
+"""... and for their own sake."""
+_SHORT_TIMEOUT_S: Final = 90.0
+_LONG_TIMEOUT_S: Final = 600.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,7 +125,8 @@ def _measured(
     probed = None if dry_run else read_probe(path)
     if probed is None:
         terminal.say("measuring a few steps ...", style="dim")
-        seconds, timeout_s = (_LONG_S, _LONG_TIMEOUT_S) if dry_run else (_SHORT_S, _SHORT_TIMEOUT_S)
+        seconds = _LONG_S if dry_run else _SHORT_S[spec.config.tune]
+        timeout_s = _LONG_TIMEOUT_S if dry_run else _SHORT_TIMEOUT_S
         try:
             probed = probe(spec, data, seconds=seconds, timeout_s=timeout_s)
         except OutOfMemoryError as error:

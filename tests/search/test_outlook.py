@@ -81,7 +81,7 @@ def test_a_run_measures_once(ahead, probes):
     first = ahead()
     assert first.probed.epoch_s == 90.0
     assert ahead().probed == first.probed
-    assert probes.asked == [outlook._SHORT_S]
+    assert probes.asked == [outlook._SHORT_S["head"]]
 
 
 def test_a_dry_run_measures_longer_and_anew(ahead, probes):
@@ -89,7 +89,7 @@ def test_a_dry_run_measures_longer_and_anew(ahead, probes):
     probes.answer = probed(epoch_s=80.0)
     assert ahead(dry_run=True).probed.epoch_s == 80.0
     assert ahead().probed.epoch_s == 80.0
-    assert probes.asked == [outlook._SHORT_S, outlook._LONG_S]
+    assert probes.asked == [outlook._SHORT_S["head"], outlook._LONG_S]
 
 
 @pytest.mark.parametrize("dry_run", [False, True])

@@ -28,6 +28,7 @@ def head_spec(**changes):
 
 
 DATA = with_features(tiny_encoded())
+KILLED = "the system killed the process, as it does where memory runs out"
 
 
 @pytest.mark.timeout(180)  # two processes import torch, on a machine that may be busy
@@ -56,19 +57,39 @@ def test_a_gpu_is_measured_by_one():
 
 
 @pytest.mark.parametrize(
-    ("life", "error", "message"),
+    ("life", "timeout_s", "error", "message"),
     [
-        ("__import__('os').kill(__import__('os').getpid(), 9)", OutOfMemoryError, "the system kil"),
-        ("__import__('os')._exit(3)", ProbeError, "a process ended with exit code 3"),
-        ("__import__('time').sleep(60)", ProbeError, "measuring a few steps took too long"),
+        ("__import__('os').kill(__import__('os').getpid(), 9)", 55.0, OutOfMemoryError, KILLED),
+        ("__import__('os')._exit(3)", 55.0, ProbeError, "a process ended with exit code 3"),
+        ("__import__('time').sleep(60)", 2.0, ProbeError, "measuring a few steps took too long"),
     ],
 )
-def test_a_process_that_does_not_answer(life, error, message):
+def test_a_process_that_does_not_answer(life, timeout_s, error, message):
     started = time.monotonic()
     with pytest.raises(error, match=message):
-        probe(head_spec(), DATA, seconds=0.2, timeout_s=8.0, target=Code(life))
-    assert time.monotonic() - started < 30
+        probe(head_spec(), DATA, seconds=0.2, timeout_s=timeout_s, target=Code(life))
+    assert time.monotonic() - started < 50
     assert multiprocessing.active_children() == []
+
+
+SERVE_IN = (
+    "(lambda r, serve, size: (r.setrlimit(r.RLIMIT_AS, (size, size)), serve(pipe, config, data)))("
+    "__import__('resource'), __import__('trainable.probe').probe.serve, "
+    "4096 * int(open('/proc/self/statm').read().split()[0]) + {room})"
+)
+"""The life of a process that may map so many bytes more once it has imported torch."""
+
+
+@pytest.mark.timeout(180)
+def test_memory_really_runs_out():
+    spec = head_spec(max_concurrent=1)
+    wide = spec.replace(config=spec.config.replace(head_hidden=65_536))  # 0.5 GiB
+    data = with_features(tiny_encoded(), 2048)
+    life = Code(SERVE_IN.format(room=64 * 2**20))
+    with pytest.raises(OutOfMemoryError) as caught:
+        probe(wide, data, seconds=0.2, timeout_s=170.0, target=life)
+    assert caught.value.at_once == 1
+    assert caught.value.memory_bytes > 100 * 2**20
 
 
 def test_the_heaviest_trial_is_measured():

@@ -94,6 +94,20 @@ def test_the_time_it_is_given_is_kept(monkeypatch):
     assert len(epochs) == 1 + probe._MOST_PASSES
 
 
+def test_what_the_first_step_sets_up_is_not_its_speed(monkeypatch):
+    """Imports and the optimiser's moments come with the first step, and stay."""
+    real = TrainingSession._train_epoch
+
+    def train(self):
+        if self.epoch == 0:
+            time.sleep(1.0)
+        return real(self)
+
+    monkeypatch.setattr(TrainingSession, "_train_epoch", train)
+    data = longest_documents(with_features(tiny_encoded()), 8)
+    assert Probe(CONFIG).longest(data) > 8.0 / 0.9
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="Linux tells")  # noqa: PTH110
 def test_peak_memory_remembers_what_is_gone():
     block = np.ones(300 * 2**20, dtype=np.uint8)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from search.cluster_check import check_cluster
+from search.guardian import guarded, kill_processes_of
 from search.hardware import detect_hardware
 from search.lock import hold, is_live
 from trainable.allocator import allocator_environment
@@ -98,14 +99,15 @@ def ray_instance(
 
     sweep(Path(_temp_root()))
     scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=_temp_root()))
-    with _handlers_restored(), hold(scratch):
+    guard = guarded(scratch, processes=spec.address is None)
+    with guard, _handlers_restored(), hold(scratch):
         try:
             _start(spec, data, weights_bytes, scratch)
             _check_room(spec, ray.cluster_resources())
             yield scratch / "tune"
         finally:
             ray.shutdown()
-            _kill_processes_of(scratch)
+            kill_processes_of(scratch)
             shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -153,7 +155,7 @@ def _start(spec: "SearchSpec", data: EncodedDataset, weights_bytes: int, scratch
             )
             break
         except Exception as error:  # Ray raises bare ones
-            _kill_processes_of(scratch)
+            kill_processes_of(scratch)
             if spec.address is not None:
                 raise UsageError(
                     f"the Ray cluster at {spec.address} refuses: {one_line(error)}"
@@ -186,15 +188,6 @@ def _private_options(
         # workers started beforehand lack the allocator: they would wait for nothing
         "_system_config": {"prestart_worker_first_driver": not allocator},
     }
-
-
-def _kill_processes_of(scratch: Path) -> None:
-    """End what Ray left running of the instance in `scratch`: no other process names that path."""
-    for entry in Path("/proc").glob("[0-9]*"):
-        # gone meanwhile, or not ours to look at
-        with contextlib.suppress(OSError):
-            if str(scratch).encode() in (entry / "cmdline").read_bytes():
-                os.kill(int(entry.name), signal.SIGKILL)
 
 
 def _check_room(spec: "SearchSpec", resources: dict[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""What a search ends with on the terminal: the results, and where they lie."""
+"""What a search ends with on the terminal, and `show` prints: the results, where they lie."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,10 +30,11 @@ def show_results(record: SearchRecord, summary: Mapping[str, Any], terminal: Ter
 
 
 def say_where(record: SearchRecord, terminal: Terminal, links: Sequence[str]) -> None:
-    """Where the results lie, what retrains the best, and the pages of MLflow."""
+    """Where the results lie that are written, what retrains the best, and the pages of MLflow."""
     folder = record.folder
-    terminal.say(f"results        {folder / SUMMARY_NAME}, {TRIALS_NAME}")
-    if record.best is not None:
+    if (folder / SUMMARY_NAME).is_file():
+        terminal.say(f"results        {folder / SUMMARY_NAME}, {TRIALS_NAME}")
+    if record.best is not None and (folder / BEST_NAME).is_file():
         terminal.say(f"best settings  {folder / BEST_NAME}")
         terminal.say(f"retrain        python -m trainable {folder / BEST_NAME} --out MODEL")
     for label, line in zip(("MLflow", *[""] * 9), links, strict=False):

@@ -89,6 +89,8 @@ class SearchRecord:
     """The description of the data; empty before it was written."""
     wall_s: float = 0.0
     """Seconds over all attempts."""
+    began: float | None = None
+    """Unix seconds of the first attempt; None before it."""
 
     @property
     def best(self) -> TrialRecord | None:
@@ -158,6 +160,7 @@ def load_search(folder: Path) -> SearchRecord:
         test_evaluations=sum(event["event"] == "test_evaluated" for event in events),
         dataset=read_json(folder / DATASET_NAME) or {},
         wall_s=_wall_s(events),
+        began=events[0]["time"] if events else None,
     )
     report = read_json(folder / TEST_REPORT_NAME)
     return dataclasses.replace(record, test_report=report if _is_of(record.best, report) else None)

@@ -56,6 +56,18 @@ class Terminal:
         text = one_line(error) if isinstance(error, BaseException) else error
         self._line("error: ", "bold red", text)
 
+    def show_cursor(self) -> None:
+        """What a live table does at its end, for one that met none."""
+        if self.out.is_terminal:
+            self.out.show_cursor(True)
+
+    def last_words(self, text: str) -> None:
+        """`fail`, for a process that ends at once: a live table gives the cursor back first."""
+        self.show_cursor()
+        self.fail(text)
+        for stream in (self.out.file, self.err.file):
+            stream.flush()
+
     def _line(self, label: str, style: str, text: str) -> None:
         self.err.print(label, style=style, end="", markup=False)
         self.err.print(text, markup=False, soft_wrap=True)

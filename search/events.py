@@ -22,6 +22,10 @@ class EventLog:
         self._journal = journal
         self._listeners = list(listeners)
 
+    def listen(self, listener: Listener) -> None:
+        """Tell `listener` of every event from now on."""
+        self._listeners.append(listener)
+
     def emit(self, event: str, **fields: Any) -> None:
         """Write one event, then tell it.
 

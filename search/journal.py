@@ -37,7 +37,7 @@ from typing import Any, Final
 from trainable.errors import UsageError
 
 END_STATUSES: Final = ("completed", "stopped", "diverged", "out_of_memory", "failed")
-"""How a trial ends; `stopped` is by ASHA."""
+"""How a trial ends; `stopped` is by ASHA or on request."""
 
 BUDGET_STATUSES: Final = ("time_budget", "compute_budget", "disk_budget", "plateau")
 """A search that ended before its last trial, as it was told to; its winner is scored."""

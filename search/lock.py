@@ -6,6 +6,7 @@ A pid file would outlive a killed driver; `flock` cannot. The file itself stays,
 import contextlib
 import fcntl
 import os
+import platform
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,12 +35,12 @@ def hold(folder: Path) -> Iterator[None]:
             except BlockingIOError:
                 if last:
                     raise UsageError(
-                        f"search '{folder.name}' is running (process {_owner(path)}): "
-                        "wait for its end, or stop it there with Ctrl-C"
+                        f"search '{folder.name}' is running (process {owner(folder)}): wait for "
+                        f"its end, or stop it with `python -m search stop {folder.name}`"
                     ) from None
                 time.sleep(_PAUSE_S)
         file.truncate(0)
-        file.write(str(os.getpid()))
+        file.write(f"{os.getpid()} on {platform.node()}")
         file.flush()
         yield
 
@@ -56,5 +57,9 @@ def is_live(folder: Path) -> bool:
     return False
 
 
-def _owner(path: Path) -> str:
-    return path.read_text().strip() or "unknown"
+def owner(folder: Path) -> str:
+    """The process that owns `folder`, or did last, as `PID on HOST`."""
+    try:
+        return (folder / LOCK_NAME).read_text().strip() or "unknown"
+    except OSError:
+        return "unknown"

@@ -33,7 +33,8 @@ def outcome_of_result(result: Mapping[str, Any], *, epochs: int, reduction_facto
     """The end of a trial that ended on `result`, its last.
 
     Args:
-        result: `epoch`, and `end_status` and `end_reason` where the trial ended itself.
+        result: `epoch`, and `end_status` and `end_reason` where the trial ended itself, or
+            `stop_reason` where somebody other than ASHA stopped it.
         epochs: Length of a complete trial.
         reduction_factor: Of ASHA, for the reason.
     """
@@ -44,6 +45,8 @@ def outcome_of_result(result: Mapping[str, Any], *, epochs: int, reduction_facto
     epoch = int(result["epoch"])
     if epoch >= epochs:
         return Outcome("completed", f"all {epochs} epochs")
+    if result.get("stop_reason"):
+        return Outcome("stopped", str(result["stop_reason"]))
     return Outcome("stopped", f"below the {_top(reduction_factor)} at epoch {epoch}")
 
 

@@ -46,6 +46,8 @@ class RunRequest:
     gpus_per_trial: float | None = None
     max_concurrent: int | None = None
     checkpoint_every: int | None = None
+    hang_timeout: float | None = None
+    """Seconds; 0: none."""
     start_from: str | None = None
     confirm: int | None = None
     seeds: int | None = None

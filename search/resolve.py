@@ -80,6 +80,7 @@ def resolve(request: RunRequest, hardware: Hardware, *, mu: float | None = None)
         gpus_per_trial=resources.gpus_per_trial,
         max_concurrent=resources.max_concurrent,
         checkpoint_every=_checkpoint_every(request, preset_name, config, gpus),
+        hang_timeout_s=request.hang_timeout,
         seed=config.seed,
         confirm=_first(request.confirm, 0),
         seeds=_first(request.seeds, DEFAULT_SEEDS),

@@ -43,7 +43,7 @@ FIXED_IN_HEAD_MODE: Final = frozenset({"max_length", "attention_dropout"})
 _OPERATIONAL: Final = frozenset(
     {"name", "runs_dir", "preset", "trials", "time_budget_s", "cpus_per_trial", "gpus_per_trial"}
     | {"max_concurrent", "checkpoint_every", "address", "tracking_uri", "storage"}
-    | {"compute_budget_s", "disk_budget_gib", "patience", "confirm", "seeds"}
+    | {"compute_budget_s", "disk_budget_gib", "patience", "confirm", "seeds", "hang_timeout_s"}
 )
 
 
@@ -93,6 +93,9 @@ class SearchSpec:
     pareto: bool = False
     """Whether the scores of `config.objective` are traded off instead of averaged. ASHA and the
     winner go by their mean all the same."""
+    hang_timeout_s: float | None = None
+    """Seconds without an event after which a search counts as hung; None: from what its epochs
+    take; 0: it never does."""
     seed: int = 0
     """Of the sampler; trials have `config.seed`."""
     confirm: int = 0
@@ -128,6 +131,7 @@ class SearchSpec:
         for name in ("time_budget_s", "compute_budget_s", "disk_budget_gib"):
             if (budget := getattr(self, name)) is not None:
                 positive(name.rpartition("_")[0].replace("_", "-"), budget)
+        not_negative("hang-timeout", self.hang_timeout_s or 0.0)
         at_least("patience", self.patience, 0)
         check_sampler_name(self.sampler)
         if self.pareto and len(scores_of(self.config.objective)) != 2:

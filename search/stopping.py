@@ -33,6 +33,7 @@ class StopSwitch(Stopper):
         """Why the search ends early: a status of the search; "" while it goes on."""
         self.reason = ""
         self._spending = spending or Spending()
+        self._trials: dict[str, str] = {}
 
     def note_running(self, running: int) -> None:
         """So many trials run now: the budgets count from the first such call."""
@@ -55,9 +56,17 @@ class StopSwitch(Stopper):
         if not self.status:
             self.status, self.reason = status, reason
 
-    def __call__(self, *_: Any) -> bool:
-        """No single trial is ended here."""
-        return False
+    def stop_trial(self, ray_trial_id: str, reason: str) -> None:
+        """End that trial at the end of its epoch, and no other."""
+        self._trials[ray_trial_id] = reason
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Whether the trial ends on `result`, which then says why (`search.outcome`)."""
+        reason = self._trials.get(trial_id)
+        if reason is None:
+            return False
+        result["stop_reason"] = f"{reason} at epoch {result.get('epoch')}"
+        return True
 
     def stop_all(self) -> bool:
         """Whether Tune should stop every trial and return."""

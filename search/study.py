@@ -10,7 +10,7 @@ told so far) alone. An interrupted trial and its rerun count once: a search that
 one trial at a time, goes on with the proposals that it would have made. States:
 
     COMPLETE  completed; its value is the objective of the best epoch
-    PRUNED    stopped by ASHA; intermediate values up to and with the epoch that it was stopped on
+    PRUNED    stopped by ASHA, or on request; intermediate values with the epoch it was stopped on
     FAIL      diverged, out_of_memory, failed, or interrupted (user attribute `status`)
 
 With two scores to trade off (Pareto) a completed trial has both as its values; Optuna then takes no

@@ -137,6 +137,7 @@ class _Attempt:
         self, data: EncodedDataset, trainable: type | None, evaluate: Evaluate
     ) -> tuple[str, str]:
         """Status and reason of the attempt."""
+        from search.overseer import Overseer
         from search.stopping import StopSwitch, signals_throw
 
         spec = self.spec
@@ -152,6 +153,7 @@ class _Attempt:
             pristine = PristineWeights.load(spec.config.encoder)
         weights = 0 if pristine is None else pristine.num_bytes
         with (
+            Overseer(spec, switch, self.events, self.journal),
             ray_instance(spec, data, weights_bytes=weights) as scratch,
             signals_throw(switch),
         ):

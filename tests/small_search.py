@@ -68,10 +68,12 @@ def _load(name):
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
+    from search.lock import hold
     from search.spec import SearchSpec
 
     folder = Path(sys.argv[1]) / sys.argv[2]
-    run_dummies(
-        SearchSpec.load(folder / "spec.yaml"),
-        listeners=[lambda event: print(json.dumps(event), flush=True)],  # noqa: T201
-    )
+    with hold(folder):
+        run_dummies(
+            SearchSpec.load(folder / "spec.yaml"),
+            listeners=[lambda event: print(json.dumps(event), flush=True)],  # noqa: T201
+        )

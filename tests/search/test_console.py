@@ -60,3 +60,12 @@ def test_the_live_view_reads_no_markup(tmp_path, capsys):
     Terminal().out.print(render(state, 200, 2.0), width=200)
     assert "[x]/[/b]/[" in ODD[:16]
     assert ODD[:16] in capsys.readouterr().out  # the rest is cut at the edge
+
+
+def test_last_words_give_the_cursor_back():
+    out, err = io.StringIO(), io.StringIO()
+    Terminal(Console(file=out, force_terminal=True), Console(file=err)).last_words("gone")
+    assert (out.getvalue(), err.getvalue()) == ("\x1b[?25h", "error: gone\n")
+    quiet = io.StringIO()
+    Terminal(Console(file=quiet), Console(file=err)).last_words("gone")
+    assert quiet.getvalue() == ""

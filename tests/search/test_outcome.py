@@ -41,6 +41,12 @@ def test_a_trial_that_ended_before_was_stopped(factor, words):
     assert outcome == Outcome("stopped", f"below the {words} at epoch 3")
 
 
+def test_one_that_somebody_stopped_says_who():
+    asked = {"stop_reason": "by `search stop` at epoch 3"}
+    assert ended(result(3, **asked)) == Outcome("stopped", "by `search stop` at epoch 3")
+    assert ended(result(9, **asked)).status == "completed"  # the request came too late
+
+
 @pytest.mark.parametrize("status", ["diverged", "out_of_memory"])
 @pytest.mark.parametrize("epoch", [3, 9])
 def test_what_the_trial_says_of_itself_counts_first(status, epoch):

@@ -164,7 +164,7 @@ def test_one_process_owns_a_search(tmp_path):
     with hold(tmp_path):
         assert is_live(tmp_path)
         with (
-            pytest.raises(UsageError, match=r"search '.*' is running \(process \d+\): wait"),
+            pytest.raises(UsageError, match=r"search '.*' is running \(process \d+ on .+\): wait"),
             hold(tmp_path),
         ):
             pass

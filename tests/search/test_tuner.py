@@ -15,7 +15,9 @@ import psutil
 import pytest
 from optuna.trial import TrialState
 
+from search.cli import main
 from search.journal import read_journal
+from search.lock import is_live
 from tests.small_search import ROOT, make_folder, run_dummies, small_spec
 from trainable.config import BEST_OBJECTIVE
 from trainable.errors import UsageError
@@ -200,8 +202,8 @@ def test_time_budget_then_more_of_the_same(tmp_path, monkeypatch):
     assert events_of(spec, "search_ended")[-1]["reason"] == "nothing was left to do"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_search_cleanly(tmp_path, scratch_root, number):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, "search stop"])
+def test_a_signal_or_a_request_ends_the_search_cleanly(tmp_path, scratch_root, how, capsys):
     spec = small_spec(tmp_path, trials=4, max_concurrent=2, cpus_per_trial=0.5, grace_period=6)
     make_folder(spec, {"acts": {"0": ["hang", 2], "1": ["hang", 3]}})
     with small_search_process(tmp_path, spec.name) as child:
@@ -212,8 +214,13 @@ def test_a_signal_ends_the_search_cleanly(tmp_path, scratch_root, number):
         assert len(family) > 3
         time.sleep(0.5)
         sent = time.monotonic()
-        # a terminal sends Ctrl-C to the whole group; a supervisor sends SIGTERM to the process
-        (os.killpg if number == signal.SIGINT else os.kill)(child.pid, number)
+        if how == "search stop":
+            assert main(["stop", spec.name, "--runs-dir", str(tmp_path)]) == 0
+            assert not is_live(spec.folder)
+            out = capsys.readouterr().out
+            assert f"search '{spec.name}' interrupted: stopped by `search stop`" in out
+        else:  # a terminal sends Ctrl-C to the whole group, others SIGTERM to the process
+            (os.killpg if how == signal.SIGINT else os.kill)(child.pid, how)
         _, errors = child.communicate(timeout=60)
     assert (child.returncode, errors) == (0, "")
     assert time.monotonic() - sent < 30
@@ -247,28 +254,6 @@ def test_a_second_signal_aborts_and_still_leaves_nothing(tmp_path, scratch_root)
     assert list(scratch_root.iterdir()) == []
     [ended] = events_of(spec, "search_ended")
     assert ended["status"] == "interrupted"
-
-
-@pytest.mark.usefixtures("scratch_root")
-def test_a_driver_killed_with_sigkill_goes_on_later(tmp_path):
-    spec = small_spec(tmp_path, trials=3, epochs=2, max_concurrent=1)
-    plan = {"quality": {"0": 0.3, "2": 0.4, "3": 0.5}}
-    make_folder(spec, {**plan, "acts": {"1": ["hang", 1]}})
-    with small_search_process(tmp_path, spec.name) as child:
-        started = (line for line in child.stdout if '"trial_started", ' in line)
-        next(started)
-        next(started)
-    assert load_study(spec).trials[1].state == TrialState.RUNNING  # nobody could tell
-
-    make_folder(spec, plan)
-    run_dummies(spec)
-    states = [trial.state.name for trial in load_study(spec).trials]
-    assert states == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
-    assert statuses(spec) == {0: "completed", 2: "completed", 3: "completed"}
-    started = {event["trial"]: event for event in events_of(spec, "trial_started")}
-    assert started[2]["params"] == started[1]["params"]
-    assert started[2]["resumes"] == 1
-    assert [event["trial"] for event in events_of(spec, "test_evaluated")] == [3]
 
 
 def test_a_trial_that_fits_nowhere_is_told(tmp_path):

@@ -9,6 +9,9 @@ TARGET = Path(__file__).parent / "cli.md"
 COMMANDS = (
     ("search", "run"),
     ("search", "resume"),
+    ("search", "list"),
+    ("search", "show"),
+    ("search", "stop"),
     ("search", "data"),
     ("search", "space"),
     ("search", "export"),

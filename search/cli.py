@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or input, 130 interrupted.
 import argparse
 import difflib
 import errno
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -41,15 +42,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Turn the arguments into options.
+    """Turn the arguments into options; `argv` among them has the words themselves.
 
     Raises:
         UsageError: an unknown command or option (with the nearest one), or a malformed value.
     """
     parser = build_parser()
-    options, unknown = parser.parse_known_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    options, unknown = parser.parse_known_args(words)
     if unknown:
         raise _unknown_argument(unknown[0], options.command, parser)
+    options.argv = words
     return options
 
 

@@ -4,10 +4,15 @@ import argparse
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from search.console import Terminal
+from trainable.errors import UsageError
+
+if TYPE_CHECKING:
+    from search.request import RunRequest
 
 # Heavy imports stay inside the functions: `space` must not wait for Ray, nor `data` for MLflow.
 
@@ -15,16 +20,22 @@ from search.console import Terminal
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Search, log, evaluate and export."""
     from search.request import RunRequest
-    from search.run import run_search
 
     names = {field.name for field in dataclasses.fields(RunRequest)}
     said = {name: value for name, value in vars(options).items() if name in names}
     lists = {"settings": tuple(options.settings), "points": tuple(options.points)}
-    return run_search(RunRequest(**{**said, **lists}), terminal)
+    request = RunRequest(**{**said, **lists})
+    if options.restart is not None:
+        return _supervised(options, _name_of(request), terminal)
+    from search.run import run_search
+
+    return run_search(request, terminal)
 
 
 def resume(options: argparse.Namespace, terminal: Terminal) -> int:
     """Continue or extend a search."""
+    if options.restart is not None:
+        return _supervised(options, options.name, terminal)
     from search.run import resume_search
     from search.tracking.check import absolute_uri
 
@@ -37,11 +48,54 @@ def resume(options: argparse.Namespace, terminal: Terminal) -> int:
         "storage": absolute_uri(options.storage),
         "confirm": options.confirm,
         "seeds": options.seeds,
+        "hang_timeout_s": options.hang_timeout,
         "address": options.address,
         "tracking_uri": absolute_uri(options.tracking_uri),
     }
     changes = {name: value for name, value in said.items() if value is not None}
     return resume_search(options.name, options.runs_dir, changes, terminal)
+
+
+def list_(options: argparse.Namespace, terminal: Terminal) -> int:
+    """List the searches of a runs folder."""
+    from search.listing import list_searches, listing_table, row_of
+
+    found = list_searches(_runs_dir(options))
+    if options.json:
+        terminal.say(json.dumps([row_of(item) for item in found], indent=2, ensure_ascii=False))
+        return 0
+    if any(item.record for item in found):
+        terminal.out.print(listing_table(found))
+    for item in found:
+        if item.record is None:
+            terminal.warn(f"{item.folder.name} is damaged: {item.error}")
+    if not found:
+        terminal.say(f"no searches in {_runs_dir(options)}; see --runs-dir")
+    return 0
+
+
+def show(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Show a search, running or not."""
+    from search.show import describe_search, show_search
+
+    folder = _folder_of(options)
+    if options.json:
+        terminal.say(json.dumps(describe_search(folder), indent=2, ensure_ascii=False))
+    else:
+        show_search(folder, options.runs_dir, terminal)
+    return 0
+
+
+def stop(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Stop a running search, or one of its trials."""
+    from search.stop import stop_search, stop_trial
+
+    folder = _folder_of(options)
+    if options.trial is None:
+        stop_search(folder, terminal)
+    else:
+        stop_trial(folder, options.trial, terminal)
+    return 0
 
 
 def data(options: argparse.Namespace, terminal: Terminal) -> int:
@@ -97,11 +151,10 @@ def space(options: argparse.Namespace, terminal: Terminal) -> int:
 def export(options: argparse.Namespace, terminal: Terminal) -> int:
     """Write the best configuration of a search."""
     from search.export import retrain_command, write_best
-    from search.preflight import find_search
     from search.results import load_search
     from trainable.paths import expand
 
-    folder = find_search(options.name, expand(options.runs_dir, "--runs-dir").absolute())
+    folder = _folder_of(options)
     path = expand(options.output, "--output")
     write_best(load_search(folder), path, options.trial)
     terminal.say(f"wrote    {path}")
@@ -110,5 +163,41 @@ def export(options: argparse.Namespace, terminal: Terminal) -> int:
 
 
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Terminal], int]]] = MappingProxyType(
-    {"run": run, "resume": resume, "data": data, "space": space, "export": export}
+    {"run": run, "resume": resume, "list": list_, "show": show, "stop": stop}
+    | {"data": data, "space": space, "export": export}
 )
+
+
+def _runs_dir(options: argparse.Namespace) -> Path:
+    from trainable.paths import expand
+
+    return expand(options.runs_dir, "--runs-dir").absolute()
+
+
+def _folder_of(options: argparse.Namespace) -> Path:
+    from search.preflight import find_search
+
+    return find_search(options.name, _runs_dir(options))
+
+
+def _name_of(request: "RunRequest") -> str:
+    """The name that a search gets, here rather than in each attempt at it."""
+    from search.hardware import Hardware
+    from search.resolve import resolve
+
+    return resolve(request, Hardware(cpus=1, memory_gib=1.0, gpus=0)).name
+
+
+def _supervised(options: argparse.Namespace, name: str, terminal: Terminal) -> int:
+    from search.supervisor import python_command, resume_arguments, supervise, without_restart
+
+    if options.restart < 0:
+        raise UsageError(f"--restart must be at least 0, got {options.restart}")
+    argv = without_restart(options.argv)
+    return supervise(
+        _runs_dir(options) / name,
+        python_command(argv if options.name else [*argv, "--name", name]),
+        python_command(resume_arguments(options, name)),
+        restarts=options.restart,
+        terminal=terminal,
+    )

@@ -23,7 +23,9 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         dest="command", metavar="COMMAND", required=True, parser_class=_Parser
     )
-    for add in (_add_run, _add_resume, _add_data, _add_space, _add_export):
+    for add in (_add_run, _add_resume, _add_list, _add_show, _add_stop):
+        add(commands)
+    for add in (_add_data, _add_space, _add_export):
         add(commands)
     return parser
 
@@ -115,6 +117,7 @@ def _add_where(where: Any) -> None:
     where.add_argument(
         "--storage", metavar="URL", help="database of the study (default: SQLite in its folder)"
     )
+    _add_endurance(where)
     where.add_argument("--name", help="of the search (default: LOSS-DATASET-TIME)")
     _add_runs_dir(where)
     where.add_argument("--tracking-uri", metavar="URI", help="MLflow (default: in the runs folder)")
@@ -138,7 +141,30 @@ def _add_resume(commands: Any) -> None:
     resume.add_argument("--address", metavar="HOST:PORT", help="of an existing Ray cluster")
     resume.add_argument("--storage", metavar="URL", help="of the study, with its password")
     resume.add_argument("--tracking-uri", metavar="URI", help="MLflow, if not where it was")
+    _add_endurance(resume)
     _add_runs_dir(resume)
+
+
+def _add_list(commands: Any) -> None:
+    listing = _add(commands, "list", "list the searches, newest first")
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    _add_runs_dir(listing)
+
+
+def _add_show(commands: Any) -> None:
+    show = _add(commands, "show", "show a search, also while it runs")
+    show.add_argument("name", metavar="NAME", help="of the search")
+    show.add_argument("--json", action="store_true", help="print JSON")
+    _add_runs_dir(show)
+
+
+def _add_stop(commands: Any) -> None:
+    stop = _add(commands, "stop", "stop a running search, as Ctrl-C does where it runs")
+    stop.add_argument("name", metavar="NAME", help="of the search")
+    stop.add_argument(
+        "--trial", type=_whole, metavar="T", help="only this trial, at the end of its epoch"
+    )
+    _add_runs_dir(stop)
 
 
 def _add_data(commands: Any) -> None:
@@ -212,6 +238,19 @@ def _add_confirm(group: Any) -> None:
     )
     group.add_argument(
         "--seeds", type=_whole, metavar="S", help="... with S other seeds each (default: 3)"
+    )
+
+
+def _add_endurance(group: Any) -> None:
+    group.add_argument(
+        "--restart", type=_whole, metavar="N", help="resume up to N times if it dies or fails"
+    )
+    group.add_argument(
+        "--hang-timeout",
+        type=_seconds,
+        metavar="T",
+        help="a search that nothing is heard of for so long has hung; 0: never "
+        "(default: 20 epochs, at least 10m)",
     )
 
 

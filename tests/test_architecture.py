@@ -84,7 +84,13 @@ import benchmarks.reference_loops
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("module", ["search.cli", "spaces", "trainable.config", "search.spec"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("search.cli", "spaces", "trainable.config", "search.spec"),
+        *("search.listing", "search.show", "search.stop", "search.supervisor"),
+    ],
+)
 def test_the_command_line_starts_light(module):
     heavy = ("torch", "ray", "mlflow", "transformers", "matplotlib", "pandas", "sklearn")
     code = f"import sys, {module}; print([name for name in {heavy!r} if name in sys.modules])"

@@ -12,6 +12,7 @@ from search.options import option_strings
 
 DATA = ("--encoder", "--split-seed", "--max-train-docs", "--set")
 BUDGETS = ("--compute-budget", "--disk-budget", "--patience")
+ENDURANCE = ("--restart", "--hang-timeout")
 GOLDEN = {
     "run": {
         *("--loss", "--tune", "--dataset", "--data", *DATA, "--preset", "--epochs", "--space"),
@@ -21,12 +22,15 @@ GOLDEN = {
         *("--checkpoint-every", "--start-from", "--objective", "--sampler", "--point", "--storage"),
         *BUDGETS,
         *("--confirm", "--seeds"),
-        *("--name", "--runs-dir", "--tracking-uri", "--dry-run", "--json"),
+        *("--name", "--runs-dir", "--tracking-uri", *ENDURANCE, "--dry-run", "--json"),
     },
     "resume": {
         *("name", "--trials", "--time-budget", "--address", "--tracking-uri", "--runs-dir"),
-        *("--storage", *BUDGETS, "--confirm", "--seeds"),
+        *("--storage", *BUDGETS, "--confirm", "--seeds", *ENDURANCE),
     },
+    "list": {"--json", "--runs-dir"},
+    "show": {"name", "--json", "--runs-dir"},
+    "stop": {"name", "--trial", "--runs-dir"},
     "data": {"name", "--data", *DATA, "--json"},
     "space": {"--loss", "--tune", "--set", "--space"},
     "export": {"name", "--trial", "-o", "--output", "--runs-dir"},
@@ -50,7 +54,7 @@ def test_the_options_are_frozen():
     ("argv", "message"),
     [
         ([], "the following arguments are required: COMMAND"),
-        (["rn"], "unknown command 'rn': did you mean 'run'? Allowed: run, resume, data, space"),
+        (["rn"], "unknown command 'rn': did you mean 'run'? Allowed: run, resume, list, show"),
         (["run", "--trails", "3"], "unknown option '--trails': did you mean '--trials'?"),
         (["run", "--epoch=3"], "unknown option '--epoch': did you mean '--epochs'?"),
         (["run", "db"], "unknown argument 'db': see `python -m search run --help`"),

@@ -38,8 +38,6 @@ class Stillness:
         self._heard = now
         self._running: dict[tuple[int, int | None], float] = {}
         """When each running trial, or its confirmation with a seed, was heard of last."""
-        self._begun = False
-        """Whether a trial has started: Ray and its first workers take their time, once."""
         self._longest_s = 0.0
         for event in past:
             self._measure(event)
@@ -50,7 +48,6 @@ class Stillness:
         run = (event.get("trial", -1), event.get("seed"))  # a seed: of a run that confirms
         match event["event"].removeprefix("trial_").removeprefix("confirm_"):
             case "started" | "restarted":
-                self._begun = True
                 self._running[run] = now
             case "epoch":
                 # longer than the run says where its worker had to start first
@@ -71,10 +68,10 @@ class Stillness:
             limit = max(SHORTEST_LIMIT_S, EPOCHS_LONG * self._longest_s)
         else:
             limit = FIRST_EPOCH_LIMIT_S
-        if not self._begun:
-            limit = max(limit, SHORTEST_LIMIT_S)
-        # without the winner's weights the test evaluation trains it again
-        return limit if self._running else limit + self._epochs * self._longest_s
+        if self._running:
+            return limit
+        # Ray starts, or a worker for the test set; without its weights the winner is trained again
+        return max(limit, SHORTEST_LIMIT_S) + self._epochs * self._longest_s
 
     def too_long(self, now: float) -> str:
         """Why the search counts as hung, for people; "" while it does not."""

@@ -332,9 +332,11 @@ def test_a_search_survives_all_of_it(tmp_path, scratch_root, monkeypatch, capfd)
     """kill -9, a dead head, a hung trial: it ends with as many trials as an undisturbed one."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     spec = small_spec(
-        tmp_path, trials=3, epochs=12, grace_period=12, max_concurrent=1, hang_timeout_s=6
+        tmp_path, trials=3, epochs=12, grace_period=12, max_concurrent=1, hang_timeout_s=12
     )
-    make_folder(spec, {"step_s": 0.4, "acts": {"3": ["hang", 2]}, "quality": {"4": 0.9}})
+    # without a head trial 2 would go on, and end, before that is noticed
+    acts = {"2": ["hang", 5], "3": ["hang", 2]}
+    make_folder(spec, {"step_s": 0.4, "acts": acts, "quality": {"4": 0.9}})
     command = [sys.executable, str(ROOT / "tests/small_search.py"), str(tmp_path), spec.name]
     saboteur = Saboteur(spec)
     saboteur.thread.start()

@@ -1,11 +1,14 @@
 """How a trial ended, and why, in the words of the journal. Knows neither Ray nor Optuna."""
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any, Final
 
 from search.journal import END_STATUSES
+from trainable.config import BEST_OBJECTIVE, OBJECTIVE
 
 INTERRUPTED: Final = "interrupted"
 """Of a trial that its search left unfinished: in the study, never in the journal."""
@@ -29,6 +32,17 @@ class Outcome:
     """One line."""
 
 
+def is_finite(result: Mapping[str, Any]) -> bool:
+    """Whether the objectives of a result, where it has them, are finite numbers."""
+    values = [result.get(key, 0.0) for key in (OBJECTIVE, BEST_OBJECTIVE)]
+    return all(isinstance(value, Real) and math.isfinite(value) for value in values)
+
+
+def broke_down(result: Mapping[str, Any]) -> bool:
+    """Whether the trial broke down on this epoch, which then does not count."""
+    return bool(result.get("end_status")) or not is_finite(result)
+
+
 def outcome_of_result(result: Mapping[str, Any], *, epochs: int, reduction_factor: int) -> Outcome:
     """The end of a trial that ended on `result`, its last.
 
@@ -42,6 +56,8 @@ def outcome_of_result(result: Mapping[str, Any], *, epochs: int, reduction_facto
         status = own if own in END_STATUSES else "failed"
         return Outcome(status, one_line(str(result.get("end_reason") or own)))
     epoch = int(result["epoch"])
+    if not is_finite(result):
+        return Outcome("diverged", f"the objective is not finite at epoch {epoch}")
     if epoch >= epochs:
         return Outcome("completed", f"all {epochs} epochs")
     return Outcome("stopped", f"below the {_top(reduction_factor)} at epoch {epoch}")

@@ -17,6 +17,7 @@ from ray.tune.experiment import Trial
 
 from search.budgets import TIME_STATUSES, Spending
 from search.journal import BUDGET_STATUSES
+from search.outcome import is_finite
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -55,9 +56,9 @@ class StopSwitch(Stopper):
         if not self.status:
             self.status, self.reason = status, reason
 
-    def __call__(self, *_: Any) -> bool:
-        """No single trial is ended here."""
-        return False
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:  # noqa: ARG002
+        """Whether to end this one trial: ASHA would let an objective of NaN go on."""
+        return not is_finite(result)
 
     def stop_all(self) -> bool:
         """Whether Tune should stop every trial and return."""

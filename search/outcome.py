@@ -19,6 +19,8 @@ _KILLED_FOR_MEMORY: Final = re.compile(r"low on memory|memory usage threshold", 
 """Ray's memory monitor; a worker that merely died `could` have been out of memory."""
 _DEAD_WORKER: Final = re.compile(r"actor (died|is dead) (unexpectedly|because its)|ActorDied")
 """Not `because of an error raised in its creation task`: that error counts."""
+_LOST: Final = re.compile(r"actor \w+ is unavailable")
+"""Its worker or its whole machine went down: so Ray tells of it at first."""
 _MAX_REASON: Final = 300
 
 
@@ -68,6 +70,8 @@ def outcome_of_error(text: str) -> Outcome:
     last = text.strip().splitlines()[-1].strip() if text.strip() else "unknown error"
     if _DEAD_WORKER.search(text) and not _KILLED_FOR_MEMORY.search(text):
         return Outcome("failed", "its worker process died: killed from outside, or it crashed")
+    if _LOST.search(text):
+        return Outcome("failed", "its worker cannot be reached: it died, or its machine did")
     if _NO_MEMORY.search(last) or _KILLED_FOR_MEMORY.search(text):
         return Outcome("out_of_memory", one_line(last))
     return Outcome("failed", one_line(last))

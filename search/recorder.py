@@ -17,9 +17,9 @@ from search.checkpoints import drop_checkpoint, has_checkpoint
 from search.events import EventLog
 from search.journal import finite_metrics
 from search.outcome import Outcome, broke_down, one_line, outcome_of_error, outcome_of_result
+from search.record_errors import innermost
 from search.study import Proposal
 from search.winner import drop_stale_weights
-from trainable.errors import one_line as line_of
 
 _TUNE_KEYS = frozenset(
     {"training_iteration", "timestamp", "pid", "iterations_since_restore"}
@@ -108,7 +108,7 @@ class Recorder(Callback):
             note(*args)
         except Exception as error:  # noqa: BLE001  whatever it is, Tune must not see it
             _log.debug("recorder", exc_info=True)
-            self._on_broken(f"cannot record the search: {line_of(error)}")
+            self._on_broken(f"cannot record the search: {innermost(error)}")
 
     def _start(self, trial: Trial) -> None:
         proposal = self._study.proposal(trial.trial_id)

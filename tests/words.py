@@ -53,8 +53,9 @@ def _in_journal(folder, words):
 
 
 def _in_mlflow(spec, words):
-    sync(spec.folder)
-    client = connect(default_tracking_uri(spec.folder.parent))
+    uri = spec.tracking_uri or default_tracking_uri(spec.folder.parent)
+    sync(spec.folder, tracking_uri=uri)
+    client = connect(uri)
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = [run for run in client.search_runs(experiments) if "hpo.status" in run.data.tags]
     by_name = {run.info.run_name: run for run in runs}

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from search.files import write_json
 from search.journal import read_journal
 from tests.small_search import ROOT, make_folder, small_spec
 from tests.tiny import tiny_encoder
@@ -53,9 +54,13 @@ def search_of(runs_dir, encoder, **changes):
     """A search of four trials, two at once."""
     settings = {"encoder": str(tiny_encoder(encoder)), "max_length": 32}
     config = TrialConfig(loss="db", epochs=4, mu=0.5, **settings)
-    values = {"config": config, "trials": TRIALS, "grace_period": 4, "cpus_per_trial": 0.5}
+    values = {
+        **{"config": config, "trials": TRIALS, "grace_period": 4, "cpus_per_trial": 0.5},
+        "tracking_uri": f"sqlite:///{encoder.parent / 'mlflow.db'}",
+    }
     spec = small_spec(runs_dir, **{**values, **changes})
     make_folder(spec, {"step_s": 0.2})
+    write_json(spec.folder / "dataset.json", {"name": "tiny", "fingerprint": "none"})
     return spec
 
 

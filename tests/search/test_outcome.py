@@ -65,6 +65,18 @@ def test_an_unknown_end_status_is_a_failure():
     assert ended(result(3, end_status="bored")) == Outcome("failed", "bored")
 
 
+def test_a_machine_that_went_down():
+    """As Ray tells of the node of a cluster that was killed."""
+    text = (
+        "The actor 5a7a39103cb86db93a4ffb3a01000000 is unavailable: The actor is temporarily "
+        "unavailable: RpcError: RPC error: Socket closed rpc_code: 14. The task may or may not "
+        "have been executed on the actor."
+    )
+    assert outcome_of_error(text) == Outcome(
+        "failed", "its worker cannot be reached: it died, or its machine did"
+    )
+
+
 def test_an_error_is_told_by_its_last_line():
     assert outcome_of_error(RAISED.format(error="ValueError: no")) == Outcome(
         "failed", "ValueError: no"

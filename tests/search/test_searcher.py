@@ -3,11 +3,13 @@
 import json
 import math
 import pickle
+import sqlite3
 import threading
 from types import SimpleNamespace
 
 import pytest
 import torch
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from ray import cloudpickle
 from ray.tune.experiment import Trial
@@ -268,6 +270,42 @@ def test_an_objective_that_is_no_number_ends_the_trial_as_diverged(search, value
     told = search.study.trials[0]
     assert (told.state, told.user_attrs["status"]) == (TrialState.FAIL, "diverged")
     assert told.intermediate_values == {1: 0.3}
+
+
+class FullStudy:
+    """A study whose disk is full."""
+
+    num_open, pareto = 0, ()
+
+    def __getattr__(self, name):
+        def fail(*_args, **_kwargs):
+            try:
+                raise sqlite3.OperationalError("database or disk is full")
+            except sqlite3.OperationalError as error:
+                raise StorageInternalError("An exception is raised during the commit.") from error
+
+        return fail
+
+
+def test_a_study_that_cannot_be_written_ends_the_search_and_not_tunes_loop(search):
+    searcher = StudySearcher(
+        FullStudy(),
+        search.spec.trial_config,
+        epochs=EPOCHS,
+        reduction_factor=2,
+        folder=None,
+        on_broken=search.broken.append,
+    )
+    result = {"epoch": 1, BEST_OBJECTIVE: 0.5}
+    assert searcher.suggest("a") is None
+    searcher.on_trial_result("a", result)
+    searcher.on_trial_complete("a", result)
+    assert search.broken == ["cannot record the search: database or disk is full"] * 3
+    without = StudySearcher(
+        FullStudy(), search.spec.trial_config, epochs=EPOCHS, reduction_factor=2, folder=None
+    )
+    with pytest.raises(StorageInternalError):
+        without.suggest("a")
 
 
 def keep_weights(search, number, epoch, objective):

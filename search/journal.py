@@ -6,7 +6,8 @@ unix seconds, `trial` is the number in the Optuna study):
 
     search_started   attempt                      counts from 1; above 1 the search was resumed
     trial_started    trial params ray_trial_id    and `resumes: old` for an interrupted one
-    trial_restarted  trial reason                 its worker died: the epochs so far do not count
+    trial_restarted  trial reason                 its worker died, or its memory ran out and it goes
+                                                  on with less: the epochs so far do not count
     epoch            trial epoch metrics          the flat, finite numbers of one step
     trial_ended      trial status reason          END_STATUSES
     test_evaluated   trial micro_f1 macro_f1      the chosen trial, once; `seed` of a confirmed one
@@ -20,6 +21,7 @@ and of the best trials' configurations, trained again with other seeds (`search.
     confirm_epoch      trial seed epoch metrics
     confirm_ended      trial seed status reason
 
+An epoch's and an end's event may have a `note`: what the worker warned of, for people.
 A trial that started and has no `trial_ended` was interrupted (or still runs).
 """
 

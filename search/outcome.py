@@ -1,11 +1,14 @@
 """How a trial ended, and why, in the words of the journal. Knows neither Ray nor Optuna."""
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any, Final
 
 from search.journal import END_STATUSES
+from trainable.config import BEST_OBJECTIVE, OBJECTIVE
 
 INTERRUPTED: Final = "interrupted"
 """Of a trial that its search left unfinished: in the study, never in the journal."""
@@ -16,6 +19,8 @@ _KILLED_FOR_MEMORY: Final = re.compile(r"low on memory|memory usage threshold", 
 """Ray's memory monitor; a worker that merely died `could` have been out of memory."""
 _DEAD_WORKER: Final = re.compile(r"actor (died|is dead) (unexpectedly|because its)|ActorDied")
 """Not `because of an error raised in its creation task`: that error counts."""
+_LOST: Final = re.compile(r"actor \w+ is unavailable")
+"""Its worker or its whole machine went down: so Ray tells of it at first."""
 _MAX_REASON: Final = 300
 
 
@@ -27,6 +32,17 @@ class Outcome:
     """One of `END_STATUSES`, or `INTERRUPTED`."""
     reason: str
     """One line."""
+
+
+def is_finite(result: Mapping[str, Any]) -> bool:
+    """Whether the objectives of a result, where it has them, are finite numbers."""
+    values = [result.get(key, 0.0) for key in (OBJECTIVE, BEST_OBJECTIVE)]
+    return all(isinstance(value, Real) and math.isfinite(value) for value in values)
+
+
+def broke_down(result: Mapping[str, Any]) -> bool:
+    """Whether the trial broke down on this epoch, which then does not count."""
+    return bool(result.get("end_status")) or not is_finite(result)
 
 
 def outcome_of_result(result: Mapping[str, Any], *, epochs: int, reduction_factor: int) -> Outcome:
@@ -43,6 +59,8 @@ def outcome_of_result(result: Mapping[str, Any], *, epochs: int, reduction_facto
         status = own if own in END_STATUSES else "failed"
         return Outcome(status, one_line(str(result.get("end_reason") or own)))
     epoch = int(result["epoch"])
+    if not is_finite(result):
+        return Outcome("diverged", f"the objective is not finite at epoch {epoch}")
     if epoch >= epochs:
         return Outcome("completed", f"all {epochs} epochs")
     if result.get("stop_reason"):
@@ -55,6 +73,8 @@ def outcome_of_error(text: str) -> Outcome:
     last = text.strip().splitlines()[-1].strip() if text.strip() else "unknown error"
     if _DEAD_WORKER.search(text) and not _KILLED_FOR_MEMORY.search(text):
         return Outcome("failed", "its worker process died: killed from outside, or it crashed")
+    if _LOST.search(text):
+        return Outcome("failed", "its worker cannot be reached: it died, or its machine did")
     if _NO_MEMORY.search(last) or _KILLED_FOR_MEMORY.search(text):
         return Outcome("out_of_memory", one_line(last))
     return Outcome("failed", one_line(last))

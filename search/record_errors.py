@@ -12,27 +12,41 @@ from trainable.errors import UsageError, UserError, one_line
 @contextlib.contextmanager
 def storage_told(spec: SearchSpec) -> Iterator[None]:
     """Within: a study that cannot be read, or a journal that cannot be written, is one line."""
-    from optuna.exceptions import OptunaError
-    from sqlalchemy.exc import SQLAlchemyError
-
+    damaged: tuple[type[Exception], ...] = (
+        *storage_failures(),
+        *(ImportError, RuntimeError, KeyError, ValueError),
+    )
     try:
         yield
     except OSError as error:
         raise cannot_record(spec, f"cannot record the search: {one_line(error)}") from error
-    except (OptunaError, SQLAlchemyError, ImportError, RuntimeError, KeyError, ValueError) as error:
-        root: BaseException = error
-        while root.__cause__ is not None:
-            root = root.__cause__
+    except damaged as error:
+        root = innermost(error)
         if spec.storage is not None:
             raise UsageError(
                 f"--storage {without_credentials(spec.storage)}: cannot be used for the study "
-                f"({scrub(one_line(root), spec.storage)}): check the address and the password, "
+                f"({scrub(root, spec.storage)}): check the address and the password, "
                 "which a search folder does not keep"
             ) from None
         raise UsageError(
             f"{spec.folder / STUDY_FILE}: cannot be used as the study of the search "
-            f"({one_line(root)}): restore the file, or start a new search"
+            f"({root}): restore the file, or start a new search"
         ) from error
+
+
+def storage_failures() -> tuple[type[Exception], ...]:
+    """What a study or a journal raises that cannot be read or written."""
+    from optuna.exceptions import OptunaError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return OSError, OptunaError, SQLAlchemyError
+
+
+def innermost(error: BaseException) -> str:
+    """The first cause, on one line: SQLAlchemy wraps `database or disk is full` in pages."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return one_line(error)
 
 
 def cannot_record(spec: SearchSpec, reason: str) -> UserError:

@@ -16,10 +16,10 @@ from ray.tune.experiment import Trial
 from search.checkpoints import drop_checkpoint, has_checkpoint
 from search.events import EventLog
 from search.journal import finite_metrics
-from search.outcome import Outcome, outcome_of_error, outcome_of_result
+from search.outcome import Outcome, broke_down, one_line, outcome_of_error, outcome_of_result
+from search.record_errors import innermost
 from search.study import Proposal
 from search.winner import drop_stale_weights
-from trainable.errors import one_line
 
 _TUNE_KEYS = frozenset(
     {"training_iteration", "timestamp", "pid", "iterations_since_restore"}
@@ -108,7 +108,7 @@ class Recorder(Callback):
             note(*args)
         except Exception as error:  # noqa: BLE001  whatever it is, Tune must not see it
             _log.debug("recorder", exc_info=True)
-            self._on_broken(f"cannot record the search: {one_line(error)}")
+            self._on_broken(f"cannot record the search: {innermost(error)}")
 
     def _start(self, trial: Trial) -> None:
         proposal = self._study.proposal(trial.trial_id)
@@ -126,14 +126,19 @@ class Recorder(Callback):
 
     def _epoch(self, trial: Trial, result: dict[str, Any]) -> None:
         proposal = self._started.get(trial.trial_id)
-        if proposal is not None and result.get("note"):
-            _log.warning("trial %d %s", proposal.number, result["note"])
+        if proposal is None:
+            return
+        if result.get("restarted"):
+            self._restart(proposal, one_line(result["restarted"]))
+        note = one_line(result.get("note") or "")
+        if note:
+            _log.warning("trial %d %s", proposal.number, note)
         # an epoch on which the trial broke down has no scores: `trial_ended` tells of it
-        if proposal is None or result.get("end_status"):
+        if broke_down(result):
             return
         metrics = {k: v for k, v in finite_metrics(result).items() if k not in _TUNE_KEYS}
         epoch = int(metrics.pop("epoch"))
-        self._tell(proposal, "epoch", epoch=epoch, metrics=metrics)
+        self._tell(proposal, "epoch", epoch=epoch, metrics=metrics, **_noted(note))
 
     def _complete(self, trial: Trial) -> None:
         result = trial.last_result
@@ -144,13 +149,22 @@ class Recorder(Callback):
                 epochs=proposal.epochs(self._epochs),
                 reduction_factor=self._reduction_factor,
             )
-            self._end(trial, outcome)
+            self._end(trial, outcome, str(result.get("note") or ""))
 
     def _recover(self, trial: Trial) -> None:
         proposal = self._started.get(trial.trial_id)
-        if proposal is not None:
-            self._tell(proposal, "restarted", reason=_error_of(trial).reason)
-            self._clean_restarted(proposal)
+        if proposal is None:
+            return
+        outcome = _error_of(trial)
+        reason = outcome.reason
+        if outcome.status == "out_of_memory":  # Ray ended its worker, before the machine did
+            trial.config["halved"] = True
+            reason = f"out of memory, goes on with half the micro-batch: {reason}"
+        self._restart(proposal, reason)
+
+    def _restart(self, proposal: Proposal, reason: str) -> None:
+        self._tell(proposal, "restarted", reason=reason)
+        self._clean_restarted(proposal)
 
     def _error(self, trial: Trial) -> None:
         outcome = _error_of(trial)
@@ -158,12 +172,18 @@ class Recorder(Callback):
         self._study.finish(trial.trial_id, outcome)
         self._end(trial, outcome)
 
-    def _end(self, trial: Trial, outcome: Outcome) -> None:
+    def _end(self, trial: Trial, outcome: Outcome, note: str = "") -> None:
         proposal = self._started.get(trial.trial_id)
         if proposal is None or trial.trial_id in self._ended:
             return
         self._ended.add(trial.trial_id)
-        self._tell(proposal, "ended", status=outcome.status, reason=outcome.reason)
+        self._tell(
+            proposal,
+            "ended",
+            status=outcome.status,
+            reason=outcome.reason,
+            **_noted(one_line(note)),
+        )
         self._clean_ended(proposal)
 
     def _tell(self, proposal: Proposal, what: str, **fields: Any) -> None:
@@ -180,6 +200,10 @@ class Recorder(Callback):
         drop_checkpoint(self._folder, proposal.number)
         # its worker may have died between the weights and the result
         drop_stale_weights(self._folder, number=proposal.number)
+
+
+def _noted(note: str) -> dict[str, str]:
+    return {"note": note} if note else {}
 
 
 def _error_of(trial: Trial) -> Outcome:

@@ -37,6 +37,8 @@ class TrialRecord:
     status: str
     """One of `search.journal.END_STATUSES` or `OPEN_STATUSES`."""
     reason: str = ""
+    restarts: tuple[str, ...] = ()
+    """Why it started again, each time: its worker died, or its memory ran out."""
     epochs: tuple[Mapping[str, Any], ...] = ()
     """Metrics of each finished epoch, ascending, each epoch once."""
     started: float
@@ -176,6 +178,7 @@ class _Draft:
     epochs: dict[int, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     status: str = ""
     reason: str = ""
+    restarts: list[str] = dataclasses.field(default_factory=list)
     ended: float | None = None
 
 
@@ -189,6 +192,7 @@ def _trials(events: Sequence[Mapping[str, Any]], *, open_status: str) -> tuple[T
                 _add_epoch(drafts[event["trial"]], event)
             case "trial_restarted":
                 drafts[event["trial"]].epochs.clear()
+                drafts[event["trial"]].restarts.append(event.get("reason", ""))
             case "trial_ended":
                 draft = drafts[event["trial"]]
                 draft.status, draft.reason = event["status"], event.get("reason", "")
@@ -200,6 +204,7 @@ def _trials(events: Sequence[Mapping[str, Any]], *, open_status: str) -> tuple[T
             resumes=draft.resumes,
             status=draft.status or open_status,
             reason=draft.reason,
+            restarts=tuple(draft.restarts),
             epochs=tuple(draft.epochs[epoch] for epoch in sorted(draft.epochs)),
             started=draft.started,
             ended=draft.ended,

@@ -5,8 +5,9 @@ diverged and interrupted trials RUNNING for ever (and TPE then avoids their surr
 never reports the epoch that a trial was stopped on. This one tells each trial as what it was.
 """
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ray.tune.search import Searcher
 
 from search.checkpoints import CHECKPOINTS_FOLDER
 from search.outcome import outcome_of_result
+from search.record_errors import innermost, storage_failures
 from search.study import SearchStudy
 from search.winner import WEIGHTS_FOLDER
 from trainable.config import BEST_OBJECTIVE, TrialConfig
@@ -32,6 +34,8 @@ class StudySearcher(Searcher):
         folder: Of the search; trials keep weights and checkpoints there. None: nowhere.
         checkpoint_every: Epochs between two checkpoints of a trial; 0: none is written.
         enough: Whether no more trials should be proposed; those that run go on.
+        on_broken: Called with a reason when the study cannot be written: an error that reached Tune
+            would end its loop, and every trial with it, without a word. None: errors are raised.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class StudySearcher(Searcher):
         folder: Path | None,
         checkpoint_every: int = 0,
         enough: Callable[[], bool] = lambda: False,
+        on_broken: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__(metric=BEST_OBJECTIVE, mode="max")
         self.study = study
@@ -53,6 +58,7 @@ class StudySearcher(Searcher):
         self._folder = folder
         self._checkpoint_every = checkpoint_every
         self._enough = enough
+        self._on_broken = on_broken
         self._max_concurrent: int | None = None
 
     def set_max_concurrency(self, max_concurrent: int) -> bool:
@@ -61,10 +67,15 @@ class StudySearcher(Searcher):
         return True
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_enough": None}
+        return {**self.__dict__, "_enough": None, "_on_broken": None}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The Ray config of a new trial; None while enough of them run; FINISHED after the last."""
+        with self._guarded():
+            return self._suggest(trial_id)
+        return None
+
+    def _suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         if self._enough():
             return None if self.study.num_open else Searcher.FINISHED
         if self._max_concurrent is not None and self.study.num_open >= self._max_concurrent:
@@ -81,14 +92,18 @@ class StudySearcher(Searcher):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Report the running best of an epoch after which the trial goes on."""
-        self.study.report(trial_id, int(result["epoch"]), float(result[BEST_OBJECTIVE]))
+        with self._guarded():
+            self.study.report(trial_id, int(result["epoch"]), float(result[BEST_OBJECTIVE]))
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Tell the end of a trial, with the value of the epoch that it ended on."""
-        if error or not result or "epoch" not in result:
-            return
+        if not error and result and "epoch" in result:
+            with self._guarded():
+                self._complete(trial_id, result)
+
+    def _complete(self, trial_id: str, result: dict[str, Any]) -> None:
         proposal = self.study.proposal(trial_id)
         if proposal is None:
             return
@@ -102,6 +117,15 @@ class StudySearcher(Searcher):
             self.study.report(trial_id, int(result["epoch"]), value)
         scores = [float(result.get(f"best/{name}", math.nan)) for name in self.study.pareto]
         self.study.finish(trial_id, outcome, scores or [value])
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except storage_failures() as error:
+            if self._on_broken is None:
+                raise
+            self._on_broken(f"cannot record the search: {innermost(error)}")
 
     def _path(self, name: str) -> str | None:
         return None if self._folder is None else str(self._folder / name)

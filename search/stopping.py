@@ -17,6 +17,7 @@ from ray.tune.experiment import Trial
 
 from search.budgets import TIME_STATUSES, Spending
 from search.journal import BUDGET_STATUSES
+from search.outcome import is_finite
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -61,12 +62,14 @@ class StopSwitch(Stopper):
         self._trials[ray_trial_id] = reason
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Whether the trial ends on `result`, which then says why (`search.outcome`)."""
+        """Whether the trial ends on `result`, which then says why (`search.outcome`).
+
+        One with an objective of NaN does: ASHA would let it go on.
+        """
         reason = self._trials.get(trial_id)
-        if reason is None:
-            return False
-        result["stop_reason"] = f"{reason} at epoch {result.get('epoch')}"
-        return True
+        if reason is not None:
+            result["stop_reason"] = f"{reason} at epoch {result.get('epoch')}"
+        return reason is not None or not is_finite(result)
 
     def stop_all(self) -> bool:
         """Whether Tune should stop every trial and return."""

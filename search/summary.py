@@ -66,11 +66,12 @@ def write_summary(record: SearchRecord) -> dict[str, Any]:
 
 
 def write_trials(record: SearchRecord, path: Path) -> None:
-    """One row a trial: how it ended, its best epoch's scores, what was sampled."""
+    """One row a trial: how it ended and why it started again, its best epoch, what was sampled."""
     scores = [f"val/{score}" for score in SCORES]
     groups = [f"val/{group}/{score}" for group in GROUPS for score in SCORES]
     params = list(dict.fromkeys(name for trial in record.trials for name in trial.params))
-    head = ["trial", "status", "reason", "epochs", "objective", "best_epoch", "threshold"]
+    head = ["trial", "status", "reason", "restarts", "epochs"]
+    head += ["objective", "best_epoch", "threshold"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*head, *scores, *groups, "seconds", *(f"params/{name}" for name in params)])
@@ -78,7 +79,8 @@ def write_trials(record: SearchRecord, path: Path) -> None:
         metrics = trial.best_metrics
         writer.writerow(
             [
-                *(trial.number, trial.status, trial.reason, len(trial.epochs)),
+                *(trial.number, trial.status, trial.reason, "; ".join(trial.restarts)),
+                len(trial.epochs),
                 *(trial.best_objective, trial.best_epoch, trial.best_threshold),
                 *(metrics.get(name) for name in (*scores, *groups)),
                 round(trial.ended - trial.started, 3) if trial.ended else None,

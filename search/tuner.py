@@ -19,7 +19,7 @@ from search.final_test import Evaluate, score_winner, test_is_due
 from search.fitting import Workshop
 from search.journal import JOURNAL_FILE, Journal, read_journal
 from search.outcome import outcome_of_error
-from search.record_errors import cannot_record, storage_told
+from search.record_errors import cannot_record, storage_failures, storage_told
 from search.spec import SearchSpec
 from search.study import SearchStudy, curve_of, startup_trials
 from search.winner import drop_stale_weights, evaluate_on_test
@@ -70,8 +70,10 @@ def run_trials(
         reason = outcome_of_error(str(error)).reason
         raise
     finally:
-        attempt.study.interrupt_open()
-        with contextlib.suppress(OSError):  # a full disk: the error that told of it is on its way
+        # a full disk: the error that told of it is on its way, the rest is told when it goes on
+        with contextlib.suppress(*storage_failures()):
+            attempt.study.interrupt_open()
+        with contextlib.suppress(OSError):
             attempt.events.emit("search_ended", status=status, reason=reason)
         attempt.study.close()
 
@@ -166,7 +168,8 @@ class _Attempt:
             )
             if remaining > 0:
                 self.fit(workshop, remaining)
-            self.study.interrupt_open()
+            if switch.status != "failed":  # it may be the study that cannot be written
+                self.study.interrupt_open()
             shortened = self.confirm(workshop)
             if switch.status == "failed":
                 raise cannot_record(spec, switch.reason)
@@ -204,22 +207,20 @@ class _Attempt:
         from search.searcher import StudySearcher
 
         spec = self.spec
-        asha = {"epochs": spec.longest.epochs, "reduction_factor": spec.reduction_factor}
+        common: dict[str, Any] = {
+            "epochs": spec.longest.epochs,
+            "reduction_factor": spec.reduction_factor,
+            "folder": spec.folder,
+            "on_broken": lambda why: workshop.switch.throw("failed", why),
+        }
         searcher = StudySearcher(
             self.study,
             spec.trial_config,
-            folder=spec.folder,
             checkpoint_every=spec.checkpoint_every,
             enough=lambda: self.plateau.reached,
-            **asha,
+            **common,
         )
-        recorder = Recorder(
-            self.events,
-            self.study,
-            folder=spec.folder,
-            on_broken=lambda why: workshop.switch.throw("failed", why),
-            **asha,
-        )
+        recorder = Recorder(self.events, self.study, **common)
         workshop.fit(
             spec.name,
             searcher=searcher,

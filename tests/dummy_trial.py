@@ -6,10 +6,12 @@ What trial n does stands in `plan.json` of the search folder:
 
 What stands for `n@seed` holds for that seed alone. A trial's objective rises towards its quality.
 An act happens in the step given: `diverge`, `out_of_memory`, `raise`, `kill` (SIGKILL to itself,
-once), `kill_always`, `hang`.
+once), `kill_always`, `hang`, `nan` (as its objective), `restart` (it tells its epochs anew, once,
+as one whose memory ran out does).
 """
 
 import json
+import math
 import os
 import signal
 import time
@@ -37,7 +39,7 @@ class DummyTrial(Trainable):
             ended = self._act(act)
             if ended:
                 return ended
-        value = self._quality * (1 - 0.5**self._epoch)
+        value = self._quality * (1 - 0.5**self._epoch) + self._poison
         self._best = (value, self._epoch)
         self._write_weights(value)
         return {
@@ -53,6 +55,7 @@ class DummyTrial(Trainable):
             "done": self._epoch >= self._epochs,
             "end_status": "",
             "end_reason": "",
+            "restarted": self._take_restart(),
         }
 
     def _write_weights(self, value):
@@ -78,6 +81,11 @@ class DummyTrial(Trainable):
         self._quality = self._planned("quality", 0.5)
         self._epoch = 0
         self._best = (0.0, 0)
+        self._poison = 0.0
+        self._restarts = []
+
+    def _take_restart(self):
+        return self._restarts.pop() if self._restarts and self._epoch == 1 else ""
 
     def _planned(self, what, default):
         """Of this trial with this seed."""
@@ -87,6 +95,15 @@ class DummyTrial(Trainable):
     def _act(self, act):
         if act == "raise":
             raise ValueError("the dummy was told to raise")
+        if act == "nan":
+            self._poison = math.nan
+            return None
+        if act == "restart":
+            mark = self._folder / f"restarted-{self._number}"
+            if not mark.exists():
+                mark.touch()
+                self._restarts, self._epoch = [f"out of memory in epoch {self._epoch}"], 1
+            return None
         if act == "hang":
             time.sleep(600)
         if act in ("kill", "kill_always"):

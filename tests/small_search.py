@@ -1,6 +1,7 @@
 """A search of dummy trials over tiny data, in this process or (run as a script) in its own.
 
-python tests/small_search.py RUNS_DIR NAME
+python tests/small_search.py RUNS_DIR NAME           prints the events
+python tests/small_search.py RUNS_DIR NAME command   as `python -m search resume NAME`
 """
 
 import importlib.util
@@ -66,8 +67,20 @@ def _load(name):
     return sys.modules[name]
 
 
+def resume_command(runs_dir, name):
+    """The exit code of the real command, whose trials are dummies; its spec names an encoder."""
+    from search import cli, run
+
+    data = run.Data(encoded=_load("tiny").tiny_encoded(), description={}, mu=0.5)
+    run.read_data = lambda *_: data
+    run.run_trials = lambda spec, _data, **options: run_dummies(spec, **options)
+    return cli.main(["resume", name, "--runs-dir", runs_dir])
+
+
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
+    if sys.argv[3:] == ["command"]:
+        sys.exit(resume_command(*sys.argv[1:3]))
     from search.lock import hold
     from search.spec import SearchSpec
 

@@ -8,7 +8,7 @@ Shapes: B documents of a slice or batch, L labels, N documents of a split, T wor
 of a document and one of its labels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
@@ -72,8 +72,15 @@ def cut_slices(
     return slices[::-1]
 
 
-def cut_packed(lengths_B: Indices, *, max_tokens: int) -> list[Indices]:
+def cut_packed(
+    lengths_B: Indices, *, max_tokens: int, max_docs: int | None = None
+) -> list[Indices]:
     """Cut documents, from short to long, into slices of at most `max_tokens` word pieces.
+
+    Args:
+        lengths_B: word pieces per document.
+        max_tokens: of a slice.
+        max_docs: of a slice; None: any number.
 
     Returns:
         Positions in `lengths_B`, each exactly once; a longer document has a slice of its own.
@@ -85,9 +92,38 @@ def cut_packed(lengths_B: Indices, *, max_tokens: int) -> list[Indices]:
     while start < len(order_B):
         before = int(ends_B[start - 1]) if start else 0
         end = max(start + 1, int(np.searchsorted(ends_B, before + max_tokens, side="right")))
+        end = end if max_docs is None else min(end, start + max_docs)
         slices.append(order_B[start:end])
         start = end
     return slices
+
+
+def halve(slices: Iterable[Indices], lengths_B: Indices) -> list[Indices]:
+    """The slices cut again, each into parts of at most half its documents and word pieces.
+
+    Args:
+        slices: positions in `lengths_B`.
+        lengths_B: word pieces per document.
+
+    Returns:
+        The same positions; half is rounded up, and one document is never cut. The parts of a slice
+        go from short to long.
+    """
+    parts: list[Indices] = []
+    for positions in slices:
+        lengths = lengths_B[positions]
+        limits = {"max_tokens": half_of(int(lengths.sum())), "max_docs": half_of(len(lengths))}
+        parts += [positions[part] for part in cut_packed(lengths, **limits)]
+    return parts
+
+
+def half_of(count: int) -> int:
+    """Half of something that cannot be cut below one.
+
+    >>> half_of(32), half_of(7), half_of(1)
+    (16, 4, 1)
+    """
+    return -(-count // 2)
 
 
 def padded_tokens(

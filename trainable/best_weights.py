@@ -85,6 +85,16 @@ class BestWeights:
             self._timer = None
         self._write()
 
+    def release(self) -> None:
+        """Write what is not written yet, and give the memory back."""
+        try:
+            self.flush()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            _log.warning("no memory to write the best weights: %s", first_line(error))
+        self._buffers.clear()
+
     def _write_in(self, seconds: float) -> None:
         if self._timer is not None:
             self._timer.cancel()

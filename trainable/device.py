@@ -13,6 +13,8 @@ from trainable.allocator import is_active
 from trainable.errors import UserError
 
 _OUT_OF_MEMORY: Final = ("can't allocate memory", "CUDA error: out of memory")
+_ONEDNN_OUT_OF_MEMORY: Final = ("could not create a primitive", "could not create a memory object")
+"""All that oneDNN says where an allocation fails; what it cannot compute fails earlier."""
 
 
 def pick_device() -> torch.device:
@@ -69,7 +71,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     # torch's CPU allocator raises a plain RuntimeError, that of pinned memory what CUDA says
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _OUT_OF_MEMORY)
+    if not isinstance(error, RuntimeError):
+        return False
+    text = str(error).strip()
+    return text in _ONEDNN_OUT_OF_MEMORY or any(known in text for known in _OUT_OF_MEMORY)
 
 
 @contextlib.contextmanager

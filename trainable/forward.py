@@ -23,7 +23,14 @@ from trainable.attention import (
     flash_problem,
     warn_once,
 )
-from trainable.batching import Indices, cut_packed, cut_slices, dense_targets, padded_tokens
+from trainable.batching import (
+    Indices,
+    cut_packed,
+    cut_slices,
+    dense_targets,
+    halve,
+    padded_tokens,
+)
 from trainable.device import upload
 from trainable.encoded import EncodedSplit
 from trainable.model import classify
@@ -51,6 +58,8 @@ class Forward:
     """The operator of packed attention on a GPU; None: by groups."""
     dropout: MaskDropout = dataclasses.field(default_factory=lambda: MaskDropout(0))
     """Of the packed layout by groups; the others draw from torch's generators."""
+    halved: bool = False
+    """Slices of half the size, where memory ran out with whole ones."""
     _resident: dict[int, tuple[EncodedSplit, ResidentSplit]] = dataclasses.field(
         default_factory=dict, init=False, repr=False
     )
@@ -86,14 +95,17 @@ class Forward:
 
     def slices(self, split: EncodedSplit, docs_B: Indices) -> list[Indices]:
         """Positions in `docs_B`, grouped to documents of like length; each exactly once."""
+        lengths_B = split.lengths[docs_B]
         if self.packed:
-            return cut_packed(split.lengths[docs_B], max_tokens=MAX_TOKENS[self.device.type])
-        return cut_slices(
-            split.lengths[docs_B],
-            max_width=self.model.config.max_position_embeddings,
-            max_tokens=MAX_TOKENS[self.device.type],
-            overhead_tokens=_OVERHEAD_TOKENS[self.device.type],
-        )
+            slices = cut_packed(lengths_B, max_tokens=MAX_TOKENS[self.device.type])
+        else:
+            slices = cut_slices(
+                lengths_B,
+                max_width=self.model.config.max_position_embeddings,
+                max_tokens=MAX_TOKENS[self.device.type],
+                overhead_tokens=_OVERHEAD_TOKENS[self.device.type],
+            )
+        return halve(slices, lengths_B) if self.halved else slices
 
     def logits(self, split: EncodedSplit, docs_B: Indices) -> Tensor:
         """Logits [B, L] float32 of one slice, in one pass; within `autocast`."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainable.batching import Indices, batches_of, dense_targets
+from trainable.batching import Indices, batches_of, dense_targets, half_of
 from trainable.config import TrialConfig
 from trainable.device import seeded
 from trainable.encoded import EncodedSplit
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from trainable.head_model import HeadModel
     from trainable.model import PristineWeights
 
-_SLICE_DOCS: Final = 4096
+SLICE_DOCS: Final = 4096
+"""Of one forward pass, at most."""
 
 
 def build_head(
@@ -71,6 +72,8 @@ class HeadForward:
 
     model: Head
     precision: str = "fp32"
+    halved: bool = False
+    """As in `forward.Forward`."""
 
     @property
     def device(self) -> torch.device:
@@ -86,7 +89,8 @@ class HeadForward:
 
     def slices(self, split: EncodedSplit, docs_B: Indices) -> list[Indices]:  # noqa: ARG002
         """Positions in `docs_B`, each exactly once."""
-        return list(batches_of(np.arange(len(docs_B)), _SLICE_DOCS))
+        size = max(1, min(len(docs_B), SLICE_DOCS))
+        return list(batches_of(np.arange(len(docs_B)), half_of(size) if self.halved else size))
 
     def logits(self, split: EncodedSplit, docs_B: Indices) -> Tensor:
         """Logits [B, L] float32."""

@@ -9,6 +9,7 @@ Shapes: B documents of a batch, slice or chunk, L labels, K thresholds.
 """
 
 import dataclasses
+import math
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -131,6 +132,10 @@ class TrainingSession:
         """The `best/...` metrics; before the first validation the objective is 0."""
         return best_metrics(self.best)
 
+    def halve(self) -> None:
+        """Slices of half the size; the same gradients, but for rounding and dropout masks."""
+        self._forward.halved = True
+
     def run_epoch(self) -> dict[str, float]:
         """Train one epoch, then validate.
 
@@ -139,7 +144,7 @@ class TrainingSession:
             that of the last step, `train/loss` the mean over the documents.
 
         Raises:
-            DivergedError: a loss, gradient or logit is not finite.
+            DivergedError: a loss, gradient, logit or the objective is not finite.
             ValueError: all epochs of the config are done.
         """
         if self.epoch >= self.config.epochs:
@@ -253,6 +258,8 @@ class TrainingSession:
 
     def _note_best(self, validation: Mapping[str, float]) -> None:
         objective = validation[OBJECTIVE]
+        if not math.isfinite(objective):
+            raise DivergedError(self.epoch * self._steps_per_epoch, "the objective")
         if self.best is None or objective > self.best.objective:
             self.best = BestEpoch(
                 epoch=self.epoch,

@@ -34,7 +34,10 @@ workspaces in them, and the optimiser its state. They train like any other."""
 
 
 class StaticStep(OptimizerStep):
-    """Full batches by `run`, a pure sequence of kernels; the last, smaller one as its base does."""
+    """Full batches by `run`, a pure sequence of kernels, in one pass.
+
+    As its base does: the last batch, which is smaller, and all of them once slices are halved.
+    """
 
     def __init__(
         self,
@@ -56,7 +59,8 @@ class StaticStep(OptimizerStep):
         num_tokens = int((split.token_offsets[docs_B + 1] - split.token_offsets[docs_B]).sum())
         num_tokens = (num_tokens // BUCKET + 1) * BUCKET  # at least one for the dummy
         device = self._docs_B.device
-        if len(docs_B) != len(self._docs_B) or num_tokens > MAX_TOKENS[device.type]:
+        whole = len(docs_B) == len(self._docs_B) and num_tokens <= MAX_TOKENS[device.type]
+        if not whole or self._static_forward.halved:
             return super().__call__(split, docs_B, learning_rate)
         self._docs_B.copy_(upload(docs_B, device))
         self._learning_rate.fill_(learning_rate)

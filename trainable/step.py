@@ -19,6 +19,9 @@ from trainable.optim import set_learning_rate
 class AnyForward(Protocol):
     """From documents to logits: what `forward.Forward` and `head.HeadForward` have in common."""
 
+    halved: bool
+    """Whether slices are of half the size: for less memory, with the same gradients."""
+
     @property
     def model(self) -> nn.Module:
         """What is trained."""

@@ -8,8 +8,7 @@ checkpoints (`tune.CheckpointConfig(checkpoint_at_end=False)`).
 import dataclasses
 import gc
 import logging
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from ray.tune import Trainable
@@ -22,72 +21,18 @@ from trainable.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from trainable.config import TrialConfig
 from trainable.device import is_out_of_memory, pick_device
 from trainable.divergence import DivergedError
 from trainable.encoded import EncodedDataset
 from trainable.errors import UserError, first_line, one_line
+from trainable.job import Job
 from trainable.loop import TrainingSession
+from trainable.notes import Notes
 
 if TYPE_CHECKING:
     from trainable.model import PristineWeights
 
 _LOGGER: Final = logging.getLogger("trainable")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class _Job:
-    """Ray's config, read."""
-
-    number: int
-    config: TrialConfig
-    weights_dir: Path | None
-    checkpoints_dir: Path | None
-    checkpoint_every: int
-    resumes: tuple[int, ...]
-
-    @classmethod
-    def of(cls, ray_config: dict[str, Any]) -> Self:
-        folders = (ray_config.get(name) for name in ("weights_dir", "checkpoints_dir"))
-        weights_dir, checkpoints_dir = (Path(folder) if folder else None for folder in folders)
-        return cls(
-            number=ray_config["number"],
-            config=TrialConfig.from_mapping(ray_config["config"]),
-            weights_dir=weights_dir,
-            checkpoints_dir=checkpoints_dir,
-            checkpoint_every=ray_config.get("checkpoint_every", 0),
-            resumes=tuple(ray_config.get("resumes", ())),
-        )
-
-
-class _Notes(logging.Handler):
-    """What went wrong and cost no more than time, warnings of this package among it.
-
-    A worker's log reaches nobody; the note of a result does. Each text once in an actor.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._told: set[str] = set()
-        self._new: list[str] = []
-
-    def add(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
-            self._new.append(text)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Called by logging, in any thread and under this handler's lock."""
-        self.add(f"warns: {' '.join(record.getMessage().split())}")
-
-    def take(self) -> str:
-        """What is new, for one result."""
-        self.acquire()
-        try:
-            taken, self._new = self._new, []
-        finally:
-            self.release()
-        return "; ".join(taken)
 
 
 class FineTuneTrial(Trainable):
@@ -101,6 +46,7 @@ class FineTuneTrial(Trainable):
         checkpoints_dir   where checkpoints lie; None: there are none
         checkpoint_every  epochs between two of them; 0: none is written
         resumes           the interrupted trials that this one runs again, the latest first
+        halved            whether it computes in slices of half the size from the start
 
     A step gives the metrics of `TrainingSession.run_epoch` and
 
@@ -109,9 +55,15 @@ class FineTuneTrial(Trainable):
         end_reason    for people; "" without an end_status
         note          for people: what went wrong and cost no more than time; mostly "". What an
                       actor warns of after its last result is lost
+        restarted     for people: why the trial started again in its actor; mostly "". This epoch
+                      and those to come take the place of all that were told before
 
     A step that ends the trial so has no `train/` and `val/` metrics, but always `epoch` (the one
     that failed) and `best/...`, which is never NaN.
+
+    A trial that runs out of memory starts again, once, with half the micro-batch: each slice of a
+    batch in parts of half its documents and word pieces. The batch of a step stays as it is, and so
+    do gradients but for rounding and dropout, whose masks are drawn slice by slice.
 
     A trial that goes on from a checkpoint first gives the metrics of the epochs in it, a step
     each: to Tune, ASHA and the journal it is a trial that trains its first epochs very fast.
@@ -128,14 +80,14 @@ class FineTuneTrial(Trainable):
         self._pristine = pristine
         self._session: TrainingSession | None = None
         self._best_weights = BestWeights()
-        self._notes = _Notes()
+        self._notes = Notes()
         _LOGGER.addHandler(self._notes)
-        self._start(_Job.of(config))
+        self._start(Job.of(config))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Start another trial in this actor: data, weights and model stay (DESIGN D11)."""
         self.trial_over()
-        self._start(_Job.of(new_config))
+        self._start(Job.of(new_config))
         return True
 
     def trial_over(self) -> None:
@@ -145,26 +97,16 @@ class FineTuneTrial(Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train and validate one epoch, or tell again of one that a checkpoint holds."""
-        if self._session is None:  # memory ran out when the trial was set up
-            return self._ended("out_of_memory", self._start_error)
         self._keep_weights()
-        if self._told < len(self._metrics):
-            return self._epoch_done()
         try:
-            metrics = self._session.run_epoch()
+            no_memory = self._next_epoch()
+            if no_memory and self._start_with_less(no_memory):
+                no_memory = self._next_epoch()
         except DivergedError as error:
             return self._ended("diverged", str(error))
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            reason = first_line(error)
-        else:
-            self._metrics.append(metrics)
-            self._checkpoint(self._session)
-            return self._epoch_done()
-        # here the traceback, and the tensors that it held, are gone
-        _free_memory()
-        return self._ended("out_of_memory", reason)
+        if no_memory:
+            return self._ended("out_of_memory", f"with {self._job.micro_batches}: {no_memory}")
+        return self._epoch_done()
 
     def cleanup(self) -> None:
         """Called by Ray when the actor ends."""
@@ -173,8 +115,12 @@ class FineTuneTrial(Trainable):
         self._session = None
         _free_memory()
 
-    def _start(self, job: _Job) -> None:
+    def _start(self, job: Job) -> None:
         self._job = job
+        self._restarted = ""
+        """Why the trial started again: what Tune does not know of yet."""
+        self._last: dict[str, float] = {}
+        """Metrics of the last epoch that Tune knows of."""
         self._metrics: list[dict[str, float]] = []
         """Of every epoch of the trial."""
         self._told = 0
@@ -200,14 +146,55 @@ class FineTuneTrial(Trainable):
             self._session = None
             self._start_error = first_line(error)
 
+    def _next_epoch(self) -> str:
+        """Have an epoch that Tune does not know of; gives why memory ran out, "" if it did not."""
+        if self._session is None:
+            return self._start_error
+        if self._told < len(self._metrics):
+            return ""
+        try:
+            self._metrics.append(self._session.run_epoch())
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            no_memory = first_line(error)
+        else:
+            self._checkpoint(self._session)
+            return ""
+        # here the traceback, and the tensors that it held, are gone
+        _free_memory()
+        return no_memory
+
+    def _start_with_less(self, no_memory: str) -> bool:
+        """Start again with half the micro-batch; False: that was done, or it is one document."""
+        job = dataclasses.replace(self._job, halved=True)
+        if job.micro_batch == self._job.micro_batch:
+            return False
+        where = "the set-up" if self._session is None else f"epoch {len(self._metrics) + 1}"
+        last = self._last
+        self._session = None
+        _free_memory()
+        self._best_weights.release()
+        before = self._job
+        self._start(job)
+        self._last = last  # counts until an epoch takes its place
+        self._restarted = (
+            f"out of memory in {where}, goes on with {job.micro_batches} instead of "
+            f"{before.micro_batch} (same batch of {job.config.batch_size}): {no_memory}"
+        )
+        return True
+
     def _new_session(self, model: torch.nn.Module | None) -> TrainingSession:
-        return TrainingSession(
+        session = TrainingSession(
             self._job.config,
             self._data,
             device=pick_device(),
             pristine=self._pristine,
             reuse=model,
         )
+        if self._job.halved:
+            session.halve()
+        return session
 
     def _resume(self) -> None:
         """Go on from a checkpoint, if there is one that fits."""
@@ -224,14 +211,16 @@ class FineTuneTrial(Trainable):
 
     def _epoch_done(self) -> dict[str, Any]:
         """The result of the next epoch that Tune does not know of."""
-        metrics = self._metrics[self._told]
+        self._last = self._metrics[self._told]
         self._told += 1
+        restarted, self._restarted = self._restarted, ""
         return {
-            **metrics,
+            **self._last,
             "done": self._told >= self._job.config.epochs,
             "end_status": "",
             "end_reason": "",
             "note": self._notes.take(),
+            "restarted": restarted,
         }
 
     def _keep_weights(self) -> None:
@@ -272,18 +261,17 @@ class FineTuneTrial(Trainable):
             self._notes.add(f"goes on without new checkpoints: {one_line(error)}")
 
     def _ended(self, status: str, reason: str) -> dict[str, Any]:
-        if self._session is None:
-            best, epoch = best_metrics(None), 1
-        else:
-            best = self._session.best_metrics
-            epoch = self._session.epoch + 1
+        best = {name: value for name, value in self._last.items() if name.startswith("best/")}
+        if self._restarted:  # what was told before stays the trial's: say that it was tried
+            self._notes.add(self._restarted)
         return {
-            "epoch": epoch,
-            **best,
+            "epoch": int(self._last.get("epoch", 0)) + 1,
+            **(best or best_metrics(None)),
             "done": True,
             "end_status": status,
             "end_reason": reason,
             "note": self._notes.take(),
+            "restarted": "",
         }
 
 

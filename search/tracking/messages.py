@@ -174,7 +174,8 @@ class Translator:
         """Its epochs come again, with later times, and later times win."""
         trial = self.trials[event["trial"]]
         trial.best, trial.epochs, trial.heard_ms = None, 0, self.heard_ms
-        return self._new_leader() if event["trial"] == self.leader else []
+        told = Message(trial=event["trial"], tags={"hpo.restarted": event.get("reason", "")})
+        return [told, *(self._new_leader() if event["trial"] == self.leader else [])]
 
     def _epoch(self, event: Mapping[str, Any]) -> list[Message]:
         number, epoch, metrics = event["trial"], event["epoch"], event["metrics"]

@@ -46,6 +46,8 @@ def connect(uri: str) -> "MlflowClient":
     path.parent.mkdir(parents=True, exist_ok=True)
     # of three processes that open a fresh file at once, MLflow crashes two
     with initialisation_lock(path):
+        if not path.exists():
+            _make_database(path)
         connection = sqlite3.connect(path)
         try:
             # readers (the server) and the writer (a search) do not block each other
@@ -55,6 +57,23 @@ def connect(uri: str) -> "MlflowClient":
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         client.search_experiments(max_results=1)
     return client
+
+
+def _make_database(path: Path) -> None:
+    """Migrate a fresh file beside `path`, then put it there.
+
+    A process that is killed while MLflow makes its tables leaves some of them, and MLflow then
+    refuses the file for ever: `table secrets already exists`.
+    """
+    from mlflow import MlflowClient
+
+    for left in path.parent.glob(f"{path.name}.new-*"):  # by one that was killed
+        left.unlink()
+    # a name of its own: MLflow keeps the store of an address, and its file may be gone by then
+    fresh = path.with_name(f"{path.name}.new-{time.time_ns()}")
+    uri = f"sqlite:///{fresh}"
+    MlflowClient(tracking_uri=uri, registry_uri=uri).search_experiments(max_results=1)
+    fresh.replace(path)
 
 
 def prepare_environment() -> None:

@@ -1,6 +1,10 @@
+import math
+
+import numpy as np
 import pytest
 
-from search.outcome import Outcome, one_line, outcome_of_error, outcome_of_result
+from search.outcome import Outcome, broke_down, one_line, outcome_of_error, outcome_of_result
+from trainable.config import BEST_OBJECTIVE, OBJECTIVE
 
 RAISED = """1 (occurred at 2026-01-01_00-00-00)
 ray::FineTuneTrial.train() (pid=1, ip=192.0.2.2, actor_id=0)
@@ -54,8 +58,29 @@ def test_what_the_trial_says_of_itself_counts_first(status, epoch):
     assert ended(own) == Outcome(status, "loss is nan at step 3")
 
 
+@pytest.mark.parametrize("key", [OBJECTIVE, BEST_OBJECTIVE])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None, "0.5"])
+def test_an_objective_that_is_no_finite_number_is_a_divergence(key, value):
+    own = result(9, **{OBJECTIVE: 0.5, BEST_OBJECTIVE: 0.5, key: value})
+    assert ended(own) == Outcome("diverged", "the objective is not finite at epoch 9")
+    assert broke_down(own)
+    assert not broke_down({**own, key: np.float32(0.5)})
+
+
 def test_an_unknown_end_status_is_a_failure():
     assert ended(result(3, end_status="bored")) == Outcome("failed", "bored")
+
+
+def test_a_machine_that_went_down():
+    """As Ray tells of the node of a cluster that was killed."""
+    text = (
+        "The actor 5a7a39103cb86db93a4ffb3a01000000 is unavailable: The actor is temporarily "
+        "unavailable: RpcError: RPC error: Socket closed rpc_code: 14. The task may or may not "
+        "have been executed on the actor."
+    )
+    assert outcome_of_error(text) == Outcome(
+        "failed", "its worker cannot be reached: it died, or its machine did"
+    )
 
 
 def test_an_error_is_told_by_its_last_line():

@@ -13,14 +13,18 @@ from pathlib import Path
 import optuna
 import psutil
 import pytest
+import torch
 from ray.tune.schedulers import FIFOScheduler
 
 from search import tuner
 from search.journal import read_journal
 from tests.real_search import ROOT, real_spec, run_real
 from tests.tiny import tiny_encoded
+from tests.words import words_everywhere
 from trainable.config import BEST_OBJECTIVE
+from trainable.forward import Forward
 from trainable.loop import TrainingSession
+from trainable.trial import FineTuneTrial
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
@@ -214,4 +218,38 @@ def test_a_worker_killed_with_sigkill(tmp_path):
     assert same == [True, True, False]
     assert intermediate_values(spec, 1) == {e: m[BEST_OBJECTIVE] for e, m in expected}
     assert list(spec.folder.glob("checkpoints/*")) == []
+    assert not retrained(spec)
+
+
+def test_a_trial_whose_memory_ran_out_goes_on_with_less(tmp_path):
+    """In the third epoch of trial 0 an allocation fails for real; afterwards it fits."""
+
+    class Hungry(FineTuneTrial):
+        def setup(self, config, **shared):
+            real, passes = Forward.logits, []
+
+            def logits(forward, split, docs_B):
+                passes.extend([len(docs_B)] if forward.model.training else [])
+                if len(passes) == 20:  # 8 an epoch
+                    torch.empty(2**50, dtype=torch.uint8)
+                return real(forward, split, docs_B)
+
+            Forward.logits = logits
+            super().setup(config, **shared)
+
+    exact = {"dropout": 0.0, "attention_dropout": 0.0, "precision": "fp32"}
+    spec = real_spec(tmp_path, trials=2)
+    spec = make_folder(spec.replace(config=spec.config.replace(**exact)))
+    run_real(spec, trainable=Hungry)
+    [again] = events_of(spec, "trial_restarted")
+    assert again["trial"] == 0
+    told = "goes on with micro-batches of at most 4 documents instead of 8 (same batch of 8): "
+    assert told in again["reason"]
+    assert "allocate memory" in again["reason"]
+    for trial in (0, 1):
+        for (epoch, found), (_, expected) in zip(
+            numbers(rows(spec, trial))[-6:], numbers(undisturbed(spec, trial)), strict=True
+        ):
+            assert found == pytest.approx(expected, abs=1e-6), epoch
+    assert set(words_everywhere(spec).values()) == {"completed"}
     assert not retrained(spec)

@@ -105,6 +105,7 @@ def test_a_resumed_search(folder):
     assert record.status == "completed"
     assert record.trials[5].reason == "run again as trial 6"
     assert len(record.trials[6].epochs) == 1
+    assert record.trials[6].restarts == ("its worker died",)
     assert record.trials[6].best_objective == objective(5, 2)
     assert record.wall_s == events()[-1]["time"] - events()[0]["time"] + 6.0
 

@@ -1,12 +1,15 @@
 """The searcher and the recorder as Tune calls them, without a Ray instance."""
 
 import json
+import math
 import pickle
+import sqlite3
 import threading
 from types import SimpleNamespace
 
 import pytest
 import torch
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from ray import cloudpickle
 from ray.tune.experiment import Trial
@@ -15,6 +18,7 @@ from search.events import EventLog
 from search.journal import Journal, read_journal
 from search.recorder import Recorder
 from search.searcher import StudySearcher
+from search.stopping import StopSwitch
 from search.study import SearchStudy
 from search.tuner import _Attempt, build_scheduler
 from spaces import change_space
@@ -217,6 +221,91 @@ def test_a_restart_is_told_and_its_epochs_are_not_reported_twice(search, tmp_pat
         "trial_ended",
     ]
     assert search.study.trials[0].state == TrialState.COMPLETE
+
+
+def test_a_trial_that_starts_again_in_its_worker_is_told(search):
+    trial = search.start("a")
+    search.step(trial, 1, 0.3)
+    search.step(trial, 2, 0.6)
+    keep_weights(search, 0, 2, 0.6)
+    search.step(trial, 1, 0.2, restarted="out of memory in epoch 3", note="warns: x\ny")
+    assert not list((search.spec.folder / "weights").glob("trial-*"))  # of epoch 2, which is void
+    search.step(trial, 2, 0.5, stop=True, note="late")
+    assert [event["event"] for event in search.heard] == [
+        *("trial_started", "epoch", "epoch", "trial_restarted", "epoch", "epoch", "trial_ended")
+    ]
+    assert search.heard[3]["reason"] == "out of memory in epoch 3"
+    assert [event.get("note") for event in search.heard] == [
+        *(None, None, None, None, "warns: x y", "late", "late")
+    ]
+
+
+def test_a_worker_that_ray_ended_for_its_memory_starts_again_with_less(search, tmp_path):
+    error = tmp_path / "error.txt"
+    error.write_text(
+        "Failure # 1 (occurred at x)\nTask was killed due to the node running low on memory.\n"
+    )
+    trial = search.start("a", str(error))
+    search.recorder.on_trial_recover(iteration=1, trials=[trial], trial=trial)
+    assert trial.config["halved"] is True
+    assert search.heard[-1]["reason"].startswith("out of memory, goes on with half the micro-batch")
+    error.write_text("Failure # 1 (occurred at x)\nThe actor died unexpectedly\n")
+    other = search.start("b", str(error))
+    search.recorder.on_trial_recover(iteration=1, trials=[other], trial=other)
+    assert "halved" not in other.config
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, None])
+def test_an_objective_that_is_no_number_ends_the_trial_as_diverged(search, value):
+    """Of a foreign trainable: `FineTuneTrial` ends itself."""
+    trial = search.start("a")
+    search.step(trial, 1, 0.3)
+    result = {"epoch": 2, BEST_OBJECTIVE: value}
+    assert StopSwitch()("a", result)
+    assert not StopSwitch()("a", {"epoch": 1, BEST_OBJECTIVE: 0.3})
+    search.step(trial, 2, 0.4, best=value if value is not None else math.nan, stop=True)
+    reason = "the objective is not finite at epoch 2"
+    assert search.ends() == [(0, "diverged", reason)]
+    assert [event["event"] for event in search.heard] == ["trial_started", "epoch", "trial_ended"]
+    told = search.study.trials[0]
+    assert (told.state, told.user_attrs["status"]) == (TrialState.FAIL, "diverged")
+    assert told.intermediate_values == {1: 0.3}
+
+
+class FullStudy:
+    """A study whose disk is full."""
+
+    num_open, pareto = 0, ()
+
+    def __getattr__(self, name):
+        def fail(*_args, **_kwargs):
+            try:
+                raise sqlite3.OperationalError("database or disk is full")
+            except sqlite3.OperationalError as error:
+                raise StorageInternalError("An exception is raised during the commit.") from error
+
+        return fail
+
+
+def test_a_study_that_cannot_be_written_ends_the_search_and_not_tunes_loop(search):
+    searcher = StudySearcher(
+        FullStudy(),
+        search.spec.trial_config,
+        epochs=EPOCHS,
+        reduction_factor=2,
+        folder=None,
+        on_broken=search.broken.append,
+    )
+    result = {"epoch": 1, BEST_OBJECTIVE: 0.5}
+    assert searcher.suggest("a") is None
+    searcher.on_trial_result("a", result)
+    searcher.on_trial_complete("a", result)
+    assert search.broken == ["cannot record the search: database or disk is full"] * 3
+    without = StudySearcher(
+        FullStudy(), search.spec.trial_config, epochs=EPOCHS, reduction_factor=2, folder=None
+    )
+    with pytest.raises(StorageInternalError):
+        without.suggest("a")
 
 
 def keep_weights(search, number, epoch, objective):

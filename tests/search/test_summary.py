@@ -90,7 +90,17 @@ def test_trials_csv(record):
     assert float(rows[2]["params/learning_rate"]) == 2e-4
     assert float(rows[2]["val/tail/micro_f1"]) == pytest.approx(objective(2, 4) - 0.2)
     assert rows[3]["reason"] == "loss is not finite"
+    assert {row["restarts"] for row in rows} == {""}
     assert rows[5]["seconds"] == ""
+
+
+def test_trials_csv_says_why_a_trial_started_again(tmp_path):
+    folder = write_search_folder(tmp_path / "s")
+    again = {"event": "trial_restarted", "trial": 2, "time": 2e9}
+    append_events(folder, [{**again, "reason": reason} for reason in ("it died", "no memory")])
+    write_summary(load_search(folder))
+    with (folder / "trials.csv").open(newline="") as file:
+        assert [row["restarts"] for row in csv.DictReader(file)][2] == "it died; no memory"
 
 
 def test_the_tables_fit_80_columns(record):

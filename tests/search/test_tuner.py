@@ -19,6 +19,7 @@ from search.cli import main
 from search.journal import read_journal
 from search.lock import is_live
 from tests.small_search import ROOT, make_folder, run_dummies, small_spec
+from tests.words import words_everywhere
 from trainable.config import BEST_OBJECTIVE
 from trainable.errors import UsageError
 
@@ -73,18 +74,34 @@ def small_search_process(folder, name):
         child.communicate()
 
 
+def check_new_starts(spec, trials):
+    """Of workers that died, and of a trial that went on with less memory. And the NaN."""
+    [nan] = [event for event in events_of(spec, "trial_ended") if event["trial"] == 7]
+    assert nan["reason"] == "the objective is not finite at epoch 3"
+    assert trials[7].intermediate_values == {1: 0.99 / 2, 2: 0.99 * 0.75}
+    rows = [e["epoch"] for e in events_of(spec, "epoch") if e["trial"] == 8]
+    assert rows == [1, 2, 1, 2, 3, 4, 5, 6]
+    assert trials[8].value == 0.75 * (1 - 0.5**6)
+    restarts = [event["trial"] for event in events_of(spec, "trial_restarted")]
+    assert restarts == [3, 4, 6, 8]  # each once
+
+
 def test_every_end_is_told_as_what_it_was(tmp_path, scratch_root):
-    spec = small_spec(tmp_path, trials=7, max_concurrent=1)
+    spec = small_spec(tmp_path, trials=9, max_concurrent=1)
     make_folder(
         spec,
         {
-            "quality": dict(zip("0123456", (0.6, 0.7, 0.2, 0.9, 0.8, 0.85, 0.95), strict=True)),
+            "quality": dict(
+                zip("012345678", (0.6, 0.7, 0.2, 0.9, 0.8, 0.85, 0.95, 0.99, 0.75), strict=True)
+            ),
             "acts": {
                 "1": ["diverge", 3],
                 "3": ["raise", 2],
                 "4": ["kill", 3],
                 "5": ["out_of_memory", 1],
                 "6": ["kill_always", 2],
+                "7": ["nan", 3],
+                "8": ["restart", 3],
             },
         },
     )
@@ -103,7 +120,10 @@ def test_every_end_is_told_as_what_it_was(tmp_path, scratch_root):
         4: "completed",
         5: "out_of_memory",
         6: "failed",
+        7: "diverged",
+        8: "completed",
     }
+    assert words_everywhere(spec) == statuses(spec)
     reasons = {event["trial"]: event["reason"] for event in events_of(spec, "trial_ended")}
     assert reasons[1] == "diverge in step 3"
     assert reasons[2] == "below the top half at epoch 1"
@@ -111,8 +131,8 @@ def test_every_end_is_told_as_what_it_was(tmp_path, scratch_root):
     assert reasons[6] == "its worker process died: killed from outside, or it crashed"
 
     trials = load_study(spec).trials
-    wanted = [TrialState.FAIL] * 7
-    wanted[0] = wanted[4] = TrialState.COMPLETE
+    wanted = [TrialState.FAIL] * 9
+    wanted[0] = wanted[4] = wanted[8] = TrialState.COMPLETE
     wanted[2] = TrialState.PRUNED
     assert [trial.state for trial in trials] == wanted
     assert [trial.user_attrs["status"] for trial in trials] == [
@@ -126,11 +146,10 @@ def test_every_end_is_told_as_what_it_was(tmp_path, scratch_root):
     assert trials[4].value == last["metrics"][BEST_OBJECTIVE] == 0.8 * (1 - 0.5**6)
     assert sorted(trials[4].intermediate_values) == [1, 2, 3, 4, 5, 6]
     assert trials[1].intermediate_values == {1: 0.35, 2: 0.7 * 0.75}
+    check_new_starts(spec, trials)
     # trial 0 has the paper's values
     assert trials[0].params["learning_rate"] == 1e-4
 
-    restarts = [event["trial"] for event in events_of(spec, "trial_restarted")]
-    assert restarts == [3, 4, 6]  # each once
     # one actor served trials 0 to 3: reset, not started anew
     workers = {e["trial"]: e["metrics"]["pid_of_worker"] for e in events_of(spec, "epoch")[:9]}
     assert workers[0] == workers[1] == workers[2]
@@ -143,12 +162,14 @@ def test_every_end_is_told_as_what_it_was(tmp_path, scratch_root):
     assert heard == read_journal(spec.folder / "journal.jsonl")
     assert ray_processes() == []
     assert list(scratch_root.iterdir()) == []
-    kept = {path.name for path in spec.folder.iterdir() if not path.name.startswith("killed")}
+    acted = ("killed", "restarted")
+    kept = {path.name for path in spec.folder.iterdir() if not path.name.startswith(acted)}
     assert kept == {
         "journal.jsonl",
         "plan.json",
         "spec.yaml",
         "study.db",
+        *("summary.json", "trials.csv"),  # of words_everywhere
         "test_report.json",
         "weights",
     }

@@ -15,6 +15,7 @@ from trainable.batching import (
     cut_slices,
     dense_targets,
     epoch_order,
+    halve,
     padded_tokens,
 )
 
@@ -121,3 +122,26 @@ def test_packed_slices_are_a_partition_from_short_to_long(lengths, limit):
     # as few as can be: no slice could have taken the next document too
     starts = [lengths[part[0]] for part in slices[1:]]
     assert all(size + start > limit for size, start in zip(sizes[:-1], starts, strict=True))
+
+
+@given(
+    lengths=st.lists(st.integers(1, 512), min_size=1, max_size=40),
+    limit=st.integers(1, 3000),
+    sort=st.booleans(),
+)
+def test_halved_slices_have_at_most_half_the_documents_and_word_pieces(lengths, limit, sort):
+    lengths = np.array(lengths)
+    slices = cut_packed(lengths, max_tokens=limit) if sort else [np.arange(len(lengths))]
+    rest = halve(slices, lengths)
+    assert sorted(np.concatenate(rest)) == list(range(len(lengths)))
+    for whole in slices:
+        parts, taken = [], 0
+        while taken < len(whole):
+            parts.append(rest.pop(0))
+            taken += len(parts[-1])
+        assert sorted(np.concatenate(parts)) == sorted(whole)
+        assert all(2 * len(part) <= len(whole) + 1 for part in parts)
+        total = lengths[whole].sum()
+        assert all(len(p) == 1 or 2 * lengths[p].sum() <= total + 1 for p in parts)
+        assert [lengths[p] for part in parts for p in part] == sorted(lengths[whole])
+    assert rest == []

@@ -77,6 +77,8 @@ def test_a_real_failed_allocation_on_the_cpu():
         (MemoryError(), True),
         (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be ..."), True),
         (RuntimeError("CUDA error: device-side assert triggered"), False),
+        (RuntimeError("could not create a primitive"), True),
+        (RuntimeError("could not create a primitive descriptor for a matmul primitive"), False),
         (ValueError("can't allocate memory"), False),
     ],
 )

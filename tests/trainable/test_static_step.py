@@ -152,6 +152,26 @@ def test_batches_too_large_for_one_pass_are_sliced(build, monkeypatch):
     torch.testing.assert_close(step(DATA.train, docs, 1e-3)[0], expected)
 
 
+def test_halved_batches_are_sliced_with_the_same_gradients(build, monkeypatch):
+    step, model = build(StaticStep, flash=reference_flash)
+    monkeypatch.setattr(step, "run", None)  # must not be called
+    step._forward.halved = True
+    ordinary, theirs = build(OptimizerStep, flash=None)
+    docs = np.arange(32)
+    seen, real = [], step._forward.logits
+    monkeypatch.setattr(
+        type(step._forward), "logits", lambda _, *args: seen.append(len(args[1])) or real(*args)
+    )
+    loss, _ = step(DATA.train, docs, 0.0)
+    monkeypatch.undo()
+    assert max(seen) <= 16
+    assert sum(seen) == 32
+    expected, _ = ordinary(DATA.train, docs, 0.0)
+    torch.testing.assert_close(loss, expected, rtol=1e-6, atol=1e-6)
+    gradients = [{n: p.grad for n, p in m.named_parameters()} for m in (model, theirs)]
+    assert_like(*gradients, rtol=1e-5, atol=1e-6)
+
+
 def test_a_step_needs_no_value_on_the_host(pristine, monkeypatch):
     # on the meta device, with the real operator: whatever asked for a value would fail
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())

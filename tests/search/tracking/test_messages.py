@@ -107,8 +107,9 @@ def test_a_trial_without_a_scored_epoch_has_no_best():
 
 def test_a_restarted_trial_loses_its_best():
     rows = [started(0, 1), started(1, 1), epoch(0, 1, 0.9, 2), epoch(1, 1, 0.6, 3)]
-    rows.append({"event": "trial_restarted", "trial": 0, "reason": "", "time": 4})
+    rows.append({"event": "trial_restarted", "trial": 0, "reason": "its worker died", "time": 4})
     merged, translator = translate(rows)
+    assert merged[0].tags["hpo.restarted"] == "its worker died"
     assert translator.leader == 1
     assert values(merged[None], "best/objective")[-1] == (0, 0.6, 4000)
 

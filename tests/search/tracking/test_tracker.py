@@ -1,11 +1,13 @@
 """The tracker against a real SQLite store, read back with MLflow's own client."""
 
+import contextlib
 import csv
 import dataclasses
 import http.server
 import io
 import json
 import re
+import sqlite3
 import threading
 import time
 
@@ -426,3 +428,26 @@ def test_a_database_elsewhere_is_served_by_mlflow_itself(folder, tmp_path):
 def test_links_of_a_server_have_no_password(folder):
     tracker = Tracker(folder, tracking_uri="http://ann:pw@host:8080/mlflow/")
     assert tracker.links == ("http://host:8080/mlflow",)
+
+
+def test_a_store_that_was_killed_while_it_was_made_is_made_again(tmp_path, monkeypatch):
+    """MLflow would refuse a database that has some of its tables."""
+    uri = default_tracking_uri(tmp_path)
+    database = tmp_path / "mlflow.db"
+
+    def killed(*_args, **_kwargs):
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "search_experiments", killed)
+        with pytest.raises(SystemExit):
+            connect(uri)
+    assert not database.exists()
+    assert list(tmp_path.glob("mlflow.db.new-*"))
+    with contextlib.closing(sqlite3.connect(f"{database}.new-1")) as half:
+        half.execute("CREATE TABLE IF NOT EXISTS secrets (secret_id VARCHAR(36) NOT NULL)")
+    client = connect(uri)
+    assert [e.name for e in client.search_experiments()] == ["Default"]
+    assert list(tmp_path.glob("mlflow.db.new*")) == []
+    with contextlib.closing(sqlite3.connect(database)) as made:
+        assert made.execute("PRAGMA journal_mode").fetchone() == ("wal",)

@@ -16,9 +16,10 @@ from ray.tune.experiment import Trial
 from search.checkpoints import drop_checkpoint, has_checkpoint
 from search.events import EventLog
 from search.journal import finite_metrics
+from search.live_trials import LiveTrials
 from search.outcome import Outcome, outcome_of_error, outcome_of_result
 from search.study import Proposal
-from search.winner import drop_stale_weights
+from search.winner import drop_stale_weights_of
 from trainable.errors import one_line
 
 _TUNE_KEYS = frozenset(
@@ -72,6 +73,9 @@ class Recorder(Callback):
         self._on_broken = on_broken
         self._started: dict[str, Proposal] = {}
         self._ended: set[str] = set()
+        self._live = LiveTrials()
+        self._metrics: dict[int, dict[str, float]] = {}
+        """Of the last epoch of each trial that runs."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -98,10 +102,9 @@ class Recorder(Callback):
 
     def on_step_end(self, *, trials: Sequence[Trial], **_: Any) -> None:
         """Catch the error that Tune tells nobody: an actor that could not be reset."""
-        if self._study.num_open:
-            for trial in trials:
-                if trial.status == Trial.ERROR and trial.trial_id not in self._ended:
-                    self._guard(self._error, trial)
+        for trial in self._live.update(trials):
+            if trial.status == Trial.ERROR and trial.trial_id not in self._ended:
+                self._guard(self._error, trial)
 
     def _guard(self, note: Callable[..., None], *args: Any) -> None:
         try:
@@ -134,6 +137,7 @@ class Recorder(Callback):
         metrics = {k: v for k, v in finite_metrics(result).items() if k not in _TUNE_KEYS}
         epoch = int(metrics.pop("epoch"))
         self._tell(proposal, "epoch", epoch=epoch, metrics=metrics)
+        self._metrics[proposal.number] = metrics
 
     def _complete(self, trial: Trial) -> None:
         result = trial.last_result
@@ -150,6 +154,7 @@ class Recorder(Callback):
         proposal = self._started.get(trial.trial_id)
         if proposal is not None:
             self._tell(proposal, "restarted", reason=_error_of(trial).reason)
+            self._metrics.pop(proposal.number, None)
             self._clean_restarted(proposal)
 
     def _error(self, trial: Trial) -> None:
@@ -174,12 +179,14 @@ class Recorder(Callback):
     def _clean_restarted(self, proposal: Proposal) -> None:
         """Before a trial starts again after an error."""
         if not has_checkpoint(self._folder, proposal.number):
-            drop_stale_weights(self._folder, number=proposal.number)
+            drop_stale_weights_of(self._folder, proposal.number, None)
 
     def _clean_ended(self, proposal: Proposal) -> None:
         drop_checkpoint(self._folder, proposal.number)
         # its worker may have died between the weights and the result
-        drop_stale_weights(self._folder, number=proposal.number)
+        drop_stale_weights_of(
+            self._folder, proposal.number, self._metrics.pop(proposal.number, None)
+        )
 
 
 def _error_of(trial: Trial) -> Outcome:

@@ -38,8 +38,23 @@ class LiveTrials:
         self._seen.update(trial.trial_id for trial in added)
         self._open.update((trial.trial_id, trial) for trial in reversed(added))
         told = list(self._open.values())
-        self._open = {trial.trial_id: trial for trial in told if trial.status not in _OVER}
+        self._open = {trial.trial_id: trial for trial in told if not is_over(trial)}
         return told
+
+
+def is_over(trial: Trial) -> bool:
+    """Whether a trial ended, by itself or by an error."""
+    return trial.status in _OVER
+
+
+def drop_statistics(trial: Trial) -> None:
+    """Let go of the running means that Tune keeps of each number of a result: 130 KiB a trial.
+
+    They serve Tune's own ranking of trials, which nobody asks for.
+    """
+    metadata = getattr(trial, "run_metadata", None)
+    for name in ("metric_analysis", "metric_n_steps"):
+        getattr(metadata, name, {}).clear()
 
 
 class LooksAtLiveTrials:

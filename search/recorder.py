@@ -16,7 +16,7 @@ from ray.tune.experiment import Trial
 from search.checkpoints import drop_checkpoint, has_checkpoint
 from search.events import EventLog
 from search.journal import finite_metrics
-from search.live_trials import LiveTrials
+from search.live_trials import LiveTrials, drop_statistics, is_over
 from search.outcome import Outcome, outcome_of_error, outcome_of_result
 from search.study import Proposal
 from search.winner import drop_stale_weights_of
@@ -105,6 +105,8 @@ class Recorder(Callback):
         for trial in self._live.update(trials):
             if trial.status == Trial.ERROR and trial.trial_id not in self._ended:
                 self._guard(self._error, trial)
+            if is_over(trial):
+                drop_statistics(trial)
 
     def _guard(self, note: Callable[..., None], *args: Any) -> None:
         try:

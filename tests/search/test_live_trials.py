@@ -4,9 +4,10 @@ from types import SimpleNamespace
 
 from hypothesis import given
 from hypothesis import strategies as st
+from ray.tune.experiment.trial import _TrainingRunMetadata
 from ray.tune.schedulers import FIFOScheduler
 
-from search.live_trials import LiveTrials, LooksAtLiveTrials
+from search.live_trials import LiveTrials, LooksAtLiveTrials, drop_statistics
 
 FINISHED = ("TERMINATED", "ERROR")
 
@@ -63,3 +64,13 @@ def test_the_next_trial_is_tunes_own_choice(steps):
         elif isinstance(step, tuple) and step[0] < len(trials) and not over(trials[step[0]]):
             trials[step[0]].status = step[1]
         assert quick.choose_trial_to_run(controller) is plain.choose_trial_to_run(controller)
+
+
+def test_tunes_statistics_of_a_trial_go_and_come_again():
+    metadata = _TrainingRunMetadata()
+    metadata.update_metric("val/loss", 0.5, step=1)
+    assert metadata.metric_analysis
+    drop_statistics(SimpleNamespace(run_metadata=metadata))
+    assert (metadata.metric_analysis, metadata.metric_n_steps) == ({}, {})
+    metadata.update_metric("val/loss", 0.25, step=2)  # a late result is no error
+    assert metadata.metric_analysis["val/loss"]["last"] == 0.25

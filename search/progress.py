@@ -1,5 +1,8 @@
 """A search while it runs: a live table on a terminal, plain lines anywhere else."""
 
+import heapq
+import itertools
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from types import TracebackType
@@ -46,10 +49,11 @@ class Progress:
         self.state = ProgressState(spec=spec)
         self._console = console
         self._live: Live | None = None
+        self._lock = threading.Lock()  # the live table is drawn by a thread of its own
 
     def __enter__(self) -> Self:
         for event in read_journal(self.state.spec.folder / JOURNAL_FILE):
-            self.state = apply(self.state, event)
+            apply(self.state, event)
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._live = Live(
                 get_renderable=self._render,
@@ -72,14 +76,16 @@ class Progress:
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Take in one event."""
-        self.state = apply(self.state, event)
-        text = describe(self.state, event)
+        with self._lock:
+            apply(self.state, event)
+            text = describe(self.state, event)
         # the table shows the epochs; what must be read stays above it
         if text and (self._live is None or event["event"] in _ALWAYS_TOLD):
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _render(self) -> RenderableType:
-        return render(self.state, self._console.width, time.time())
+        with self._lock:
+            return render(self.state, self._console.width, time.time())
 
 
 def render(state: ProgressState, width: int, now: float) -> RenderableType:
@@ -150,7 +156,7 @@ def clock(seconds: float) -> str:
 
 def _first_line(state: ProgressState) -> str:
     spec = state.spec
-    done = f", {len(state.ended)} of them done" if state.ended else ""
+    done = f", {state.num_ended} of them done" if state.num_ended else ""
     return (
         f"search {spec.name}: loss {spec.config.loss}, {spec.trials} trials{done}, "
         f"up to {spec.longest.epochs} epochs each"
@@ -163,12 +169,12 @@ def _header(state: ProgressState, now: float) -> list[str]:
     left = "unknown" if eta is None else f"about {clock(eta)}"
     confirmation = state.confirming.confirmation
     to_confirm = confirmation is not None and confirmation.left
-    if len(state.ended) >= spec.trials and not to_confirm:
+    if state.num_ended >= spec.trials and not to_confirm:
         left = "scoring the best trial on the test set"
     counts = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in state.counts.items())
     lines = [
         f"{spec.name} | loss {spec.config.loss} | {clock(state.elapsed_s(now))} | to go: {left}",
-        f"trials {len(state.ended)}/{spec.trials}: {counts or 'starting Ray'}",
+        f"trials {state.num_ended}/{spec.trials}: {counts or 'starting Ray'}",
     ]
     if confirmation is not None:
         lines.append(confirm_header(confirmation))
@@ -202,9 +208,10 @@ def _table(state: ProgressState, *, wide: bool) -> Table:
 def _noteworthy(state: ProgressState) -> list[TrialState]:
     """Of the trials that ended: the best ones, then the latest ones."""
     ended = state.ended
-    best = sorted(ended, key=lambda trial: (-trial.best, trial.number))[: _MAX_ENDED // 2]
-    latest = [trial for trial in reversed(ended) if trial not in best]
-    return [*best, *latest[: _MAX_ENDED - len(best)]]
+    best = heapq.nsmallest(_MAX_ENDED // 2, ended, key=lambda t: (-t.best, t.number))
+    shown = {trial.number for trial in best}
+    latest = (trial for trial in reversed(ended) if trial.number not in shown)
+    return [*best, *itertools.islice(latest, _MAX_ENDED - len(best))]
 
 
 def _cells(trial: TrialState, epochs: int, mark: str, *, wide: bool) -> list[str | Text]:
@@ -244,7 +251,7 @@ def _trial_line(state: ProgressState, trial: TrialState, event: Mapping[str, Any
             return (
                 f"{head} {trial.status.replace('_', ' ')}{reason}: best "
                 f"{_score(trial.metrics.get(BEST_OBJECTIVE)) or 'none'}; "
-                f"{len(state.ended)}/{state.spec.trials} trials done{left}"
+                f"{state.num_ended}/{state.spec.trials} trials done{left}"
             )
     return ""
 

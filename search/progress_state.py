@@ -5,7 +5,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from search.confirm_progress import confirm_left_s
 from search.confirmation import ConfirmationFold
@@ -14,6 +14,8 @@ from search.spec import SearchSpec
 from trainable.config import BEST_OBJECTIVE, OBJECTIVE
 
 RUNNING = "running"
+_KEPT: Final = ("best/", "time/", OBJECTIVE, "val/micro_f1", "val/macro_f1")
+"""Beginnings of the metrics' names that a trial keeps when it is over: most have thirty more."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,11 +33,21 @@ class TrialState:
     epoch: int = 0
     """Epochs done."""
     metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    """Of the last epoch."""
+    """Of the last epoch; of a trial that ended what a table shows."""
     curve: tuple[float, ...] = ()
     """The objective, epoch by epoch."""
     best_macro: float = 0.0
     """Macro-F1 at the best epoch."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it trains now."""
+        return self.status == RUNNING
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it ended by itself, by ASHA or by failure: not by an interruption."""
+        return self.status not in (RUNNING, INTERRUPTED)
 
     @property
     def best(self) -> float:
@@ -48,88 +60,161 @@ class TrialState:
         return self.metrics.get("time/epoch_s")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ProgressState:
-    """One search so far."""
+    """One search so far; `apply` takes in what happens next.
 
-    spec: SearchSpec
-    attempt_started: float | None = None
-    """Unix seconds; None before the first event."""
-    clock_started: float | None = None
-    """Unix seconds of this attempt's first trial: from here the time budget counts."""
-    trials: Mapping[int, TrialState] = dataclasses.field(default_factory=dict)
-    confirming: ConfirmationFold = dataclasses.field(default_factory=ConfirmationFold)
-    """What was said of a confirmation."""
-    status: str = ""
-    """How the attempt ended; "" before that."""
-    reason: str = ""
+    Changed in place, so that an event costs the same after 10,000 trials as after ten; two threads
+    must take turns.
+
+    Args:
+        spec: Of the search.
+    """
+
+    def __init__(self, spec: SearchSpec) -> None:
+        self.spec = spec
+        self.attempt_started: float | None = None
+        """Unix seconds; None before the first event."""
+        self.clock_started: float | None = None
+        """Unix seconds of this attempt's first trial: from here the time budget counts."""
+        self.status = ""
+        """How the attempt ended; "" before that."""
+        self.reason = ""
+        self.confirming = ConfirmationFold()
+        """What was said of a confirmation."""
+        self.best: TrialState | None = None
+        """The trial with the highest objective; ties: the lower number."""
+        self.trials: dict[int, TrialState] = {}
+        self._running: dict[int, None] = {}
+        self._ended: dict[int, None] = {}
+        self._counts: Counter[str] = Counter()
+        self._epoch_s = _Mean()
+        self._lasted_s = _Mean()
 
     @property
     def running(self) -> list[TrialState]:
         """Trials that run now, by number."""
-        return [trial for trial in self.trials.values() if trial.status == RUNNING]
+        return [self.trials[number] for number in sorted(self._running)]
 
     @property
     def ended(self) -> list[TrialState]:
         """Trials that ended by themselves, by ASHA or by failure; in the order of their ends."""
-        over = (t for t in self.trials.values() if t.status not in (RUNNING, INTERRUPTED))
-        return sorted(over, key=lambda trial: trial.ended or 0.0)
+        return [self.trials[number] for number in self._ended]
 
     @property
-    def best(self) -> TrialState | None:
-        """The trial with the highest objective; ties: the lower number."""
-        scored = [trial for trial in self.trials.values() if trial.metrics.get("best/epoch")]
-        return max(scored, key=lambda trial: (trial.best, -trial.number), default=None)
+    def num_ended(self) -> int:
+        """How many those are."""
+        return len(self._ended)
 
     @property
     def counts(self) -> dict[str, int]:
-        """Trials by status."""
-        return dict(Counter(trial.status for trial in self.trials.values()))
+        """Trials by status; those that run come last."""
+        counts = {status: count for status, count in self._counts.items() if count}
+        running = counts.pop(RUNNING, 0)
+        return counts | ({RUNNING: running} if running else {})
+
+    @property
+    def epoch_s(self) -> float | None:
+        """Seconds per epoch, the mean of the trials; None before the first epoch."""
+        return self._epoch_s.value
+
+    @property
+    def lasted_s(self) -> float | None:
+        """Seconds of a trial that ended, the mean; None before the first end."""
+        return self._lasted_s.value
 
     def elapsed_s(self, now: float) -> float:
         """Seconds since this attempt began."""
         return 0.0 if self.attempt_started is None else max(0.0, now - self.attempt_started)
 
+    def put(self, trial: TrialState) -> None:
+        """A trial as it is from now on."""
+        before = self.trials.get(trial.number)
+        if before is not None:
+            self._count(before, -1)
+        self.trials[trial.number] = trial
+        self._count(trial, 1)
+        for numbers, member in ((self._running, trial.is_running), (self._ended, trial.is_over)):
+            if member:
+                numbers.setdefault(trial.number)
+            else:
+                numbers.pop(trial.number, None)
+        self._look_for_best(trial)
+
+    def _look_for_best(self, changed: TrialState) -> None:
+        before = self.best
+        if before is None or _rank(changed) >= _rank(before):
+            best = changed
+        elif before.number == changed.number:  # it begins anew: another one may lead
+            best = max(self.trials.values(), key=_rank)
+        else:
+            best = before
+        self.best = best if _has_best(best) else None
+
+    def _count(self, trial: TrialState, sign: int) -> None:
+        self._counts[trial.status] += sign
+        if trial.epoch_s is not None:
+            self._epoch_s.add(trial.epoch_s, sign)
+        if trial.is_over and trial.ended is not None and trial.epoch > 0:
+            self._lasted_s.add(trial.ended - trial.started, sign)
+
+
+class _Mean:
+    """Of values that come and go."""
+
+    def __init__(self) -> None:
+        self._sum, self._count = 0.0, 0
+
+    def add(self, value: float, sign: int) -> None:
+        self._sum += sign * value
+        self._count += sign
+
+    @property
+    def value(self) -> float | None:
+        return self._sum / self._count if self._count else None
+
 
 def apply(state: ProgressState, event: Mapping[str, Any]) -> ProgressState:
-    """The state after `event`; events of unknown kinds or trials change nothing."""
-    trials = dict(state.trials)
-    trial = trials.get(event.get("trial", -1))
+    """The same state after `event`; events of unknown kinds or trials change nothing."""
+    trial = state.trials.get(event.get("trial", -1))
     match event["event"]:
         case "search_started":
-            for number, left in trials.items():
-                if left.status == RUNNING:
-                    trials[number] = dataclasses.replace(left, status=INTERRUPTED)
-            return dataclasses.replace(
-                state,
-                trials=trials,
-                attempt_started=event["time"],
-                clock_started=None,
-                status="",
-                reason="",
-            )
+            for left in state.running:
+                state.put(dataclasses.replace(left, status=INTERRUPTED))
+            state.attempt_started, state.clock_started = event["time"], None
+            state.status = state.reason = ""
         case "search_ended":
-            return dataclasses.replace(state, status=event["status"], reason=event["reason"])
+            state.status, state.reason = event["status"], event["reason"]
         case "trial_started":
-            number = event["trial"]
-            trials[number] = TrialState(
-                number=number, params=event["params"], started=event["time"]
-            )
+            number, started = event["trial"], event["time"]
+            state.put(TrialState(number=number, params=event["params"], started=started))
             if state.clock_started is None:
-                state = dataclasses.replace(state, clock_started=event["time"])
+                state.clock_started = started
         case "epoch" if trial:
-            trials[trial.number] = _after_epoch(trial, event)
+            state.put(_after_epoch(trial, event))
         case "trial_restarted" if trial:
-            trials[trial.number] = dataclasses.replace(
-                trial, epoch=0, metrics={}, curve=(), best_macro=0.0
-            )
+            state.put(dataclasses.replace(trial, epoch=0, metrics={}, curve=(), best_macro=0.0))
         case "trial_ended" if trial:
-            trials[trial.number] = dataclasses.replace(
-                trial, status=event["status"], reason=event["reason"], ended=event["time"]
+            state.put(
+                dataclasses.replace(
+                    trial,
+                    status=event["status"],
+                    reason=event["reason"],
+                    ended=event["time"],
+                    metrics={k: v for k, v in trial.metrics.items() if k.startswith(_KEPT)},
+                )
             )
         case _:
-            return dataclasses.replace(state, confirming=state.confirming.after(event))
-    return dataclasses.replace(state, trials=trials)
+            state.confirming = state.confirming.after(event)
+    return state
+
+
+def _rank(trial: TrialState) -> tuple[bool, float, int]:
+    """A trial without a best epoch stands below all others."""
+    return (_has_best(trial), trial.best, -trial.number)
+
+
+def _has_best(trial: TrialState) -> bool:
+    return bool(trial.metrics.get("best/epoch"))
 
 
 def eta_s(state: ProgressState, now: float | None = None) -> float | None:
@@ -142,16 +227,15 @@ def eta_s(state: ProgressState, now: float | None = None) -> float | None:
     """
     now = time.time() if now is None else now
     confirmation = state.confirming.confirmation
-    if confirmation is not None and confirmation.left and len(state.ended) >= state.spec.trials:
+    if confirmation is not None and confirmation.left and state.num_ended >= state.spec.trials:
         return confirm_left_s(confirmation, state.spec.max_concurrent)
-    timed = [trial.epoch_s for trial in state.trials.values() if trial.epoch_s is not None]
-    if not timed:
+    epoch_s, mean_s = state.epoch_s, state.lasted_s
+    if epoch_s is None:
         return None
-    epoch_s = sum(timed) / len(timed)
-    lasted = [t.ended - t.started for t in state.ended if t.ended is not None and t.epoch > 0]
-    mean_s = sum(lasted) / len(lasted) if lasted else state.spec.longest.epochs * epoch_s
+    if mean_s is None:
+        mean_s = state.spec.longest.epochs * epoch_s
     left = [_left_s(trial, state.spec, epoch_s, mean_s, now) for trial in state.running]
-    to_come = max(0, state.spec.trials - len(state.ended) - len(left))
+    to_come = max(0, state.spec.trials - state.num_ended - len(left))
     lanes = max(1, min(state.spec.max_concurrent, len(left) + to_come))
     eta = max([sum(left) + to_come * mean_s, *(lanes * seconds for seconds in left)]) / lanes
     if state.spec.time_budget_s is not None and state.clock_started is not None:

@@ -16,10 +16,11 @@ from ray.tune.experiment import Trial
 from search.checkpoints import drop_checkpoint, has_checkpoint
 from search.events import EventLog
 from search.journal import finite_metrics
+from search.live_trials import LiveTrials, drop_statistics, is_over
 from search.outcome import Outcome, broke_down, one_line, outcome_of_error, outcome_of_result
 from search.record_errors import innermost
 from search.study import Proposal
-from search.winner import drop_stale_weights
+from search.winner import drop_stale_weights_of
 
 _TUNE_KEYS = frozenset(
     {"training_iteration", "timestamp", "pid", "iterations_since_restore"}
@@ -72,6 +73,9 @@ class Recorder(Callback):
         self._on_broken = on_broken
         self._started: dict[str, Proposal] = {}
         self._ended: set[str] = set()
+        self._live = LiveTrials()
+        self._metrics: dict[int, dict[str, float]] = {}
+        """Of the last epoch of each trial that runs."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -98,10 +102,11 @@ class Recorder(Callback):
 
     def on_step_end(self, *, trials: Sequence[Trial], **_: Any) -> None:
         """Catch the error that Tune tells nobody: an actor that could not be reset."""
-        if self._study.num_open:
-            for trial in trials:
-                if trial.status == Trial.ERROR and trial.trial_id not in self._ended:
-                    self._guard(self._error, trial)
+        for trial in self._live.update(trials):
+            if trial.status == Trial.ERROR and trial.trial_id not in self._ended:
+                self._guard(self._error, trial)
+            if is_over(trial):
+                drop_statistics(trial)
 
     def _guard(self, note: Callable[..., None], *args: Any) -> None:
         try:
@@ -139,6 +144,7 @@ class Recorder(Callback):
         metrics = {k: v for k, v in finite_metrics(result).items() if k not in _TUNE_KEYS}
         epoch = int(metrics.pop("epoch"))
         self._tell(proposal, "epoch", epoch=epoch, metrics=metrics, **_noted(note))
+        self._metrics[proposal.number] = metrics
 
     def _complete(self, trial: Trial) -> None:
         result = trial.last_result
@@ -164,6 +170,7 @@ class Recorder(Callback):
 
     def _restart(self, proposal: Proposal, reason: str) -> None:
         self._tell(proposal, "restarted", reason=reason)
+        self._metrics.pop(proposal.number, None)
         self._clean_restarted(proposal)
 
     def _error(self, trial: Trial) -> None:
@@ -194,12 +201,14 @@ class Recorder(Callback):
     def _clean_restarted(self, proposal: Proposal) -> None:
         """Before a trial starts again after an error."""
         if not has_checkpoint(self._folder, proposal.number):
-            drop_stale_weights(self._folder, number=proposal.number)
+            drop_stale_weights_of(self._folder, proposal.number, None)
 
     def _clean_ended(self, proposal: Proposal) -> None:
         drop_checkpoint(self._folder, proposal.number)
         # its worker may have died between the weights and the result
-        drop_stale_weights(self._folder, number=proposal.number)
+        drop_stale_weights_of(
+            self._folder, proposal.number, self._metrics.pop(proposal.number, None)
+        )
 
 
 def _noted(note: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Who proposes trials: Optuna's samplers by name.
 
-    tpe         multivariate TPE, with a constant liar for trials that run side by side
+    tpe         multivariate TPE, with a constant liar for trials that run side by side; learns
+                from the best and the latest 1,000 others
     random      uniform draws
     gp          Gaussian process; learns from completed trials alone, so give it a patient ASHA
     hub:NAME    a sampler of OptunaHub, such as hub:samplers/auto_sampler
@@ -48,9 +49,9 @@ def check_sampler_name(name: str) -> None:
 
 
 def _tpe(seed: int, startup_trials: int) -> "BaseSampler":
-    from optuna.samplers import TPESampler
+    from search.tpe import RecentTPESampler
 
-    return TPESampler(
+    return RecentTPESampler(
         seed=seed,
         n_startup_trials=startup_trials,
         multivariate=True,

@@ -17,6 +17,7 @@ from ray.tune.experiment import Trial
 
 from search.budgets import TIME_STATUSES, Spending
 from search.journal import BUDGET_STATUSES
+from search.live_trials import LiveTrials
 from search.outcome import is_finite
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -90,13 +91,15 @@ class ActorReaper(Callback):
     def __init__(self, switch: StopSwitch) -> None:
         self._switch = switch
         self._actors: list[Any] = []
+        self._open = LiveTrials()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_switch": self._switch, "_actors": []}
+        return {"_switch": self._switch, "_actors": [], "_open": LiveTrials()}
 
     def on_step_begin(self, *, trials: list[Trial], **_: Any) -> None:
         """Remember who runs: a stopped trial forgets its actor."""
-        running = [trial for trial in trials if trial.status == Trial.RUNNING]
+        open_trials = self._open.update(trials)
+        running = [trial for trial in open_trials if trial.status == Trial.RUNNING]
         self._switch.note_running(len(running))
         handles = (trial.temporary_state.ray_actor for trial in running)
         self._actors = [handle for handle in handles if handle is not None]

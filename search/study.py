@@ -3,7 +3,7 @@
 It lies in `study.db` (SQLite) in the search folder, or in the database that a team shares. SQLite
 rather than Optuna's journal file: over 25 kills with SIGKILL the database reopened every time
 within 1.3 s, while a killed journal file leaves its lock behind, which the next opening waits for,
-up to half a minute; SQLite's price, some 50 ms a trial, is nothing beside training.
+up to half a minute.
 
 Numbers are Optuna's. A trial is proposed from (seed, number of trials asked for before it, ends
 told so far) alone. An interrupted trial and its rerun count once: a search that was killed, and had
@@ -31,11 +31,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.outcome import INTERRUPTED, Outcome
 from search.samplers import TPE, make_sampler
+from search.study_storage import StudyMirror, open_storage
 from spaces import Space
 from trainable.errors import UsageError
 
 STUDY_FILE: Final = "study.db"
-_LOCK_TIMEOUT_S: Final = 60
 _EPOCH: Final = "epoch:"
 _RANDOM_TRIALS: Final = (4, 10)
 """Fewest, and most (Optuna's own number)."""
@@ -100,7 +100,8 @@ class SearchStudy:
         self._sampler_name = sampler
         self._url = storage
         self._study: optuna.Study | None = None
-        self._storage: optuna.storages.RDBStorage | None = None
+        self._storage: StudyMirror | None = None
+        self._asked = 0
         self._open: dict[str, tuple[Proposal, optuna.Trial]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -116,7 +117,7 @@ class SearchStudy:
         trial that was not run again yet is enqueued with its parameters.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._storage = open_storage(self.folder, self._url)
+        self._storage = open_storage(self.folder / STUDY_FILE, self._url)
         self._study = optuna.create_study(
             storage=self._storage,
             study_name=self.name,
@@ -144,8 +145,7 @@ class SearchStudy:
     def close(self) -> None:
         """Let go of the database's connections; `open` may follow."""
         if self._storage is not None:
-            self._storage.remove_session()
-            self._storage.engine.dispose()
+            self._storage.close()
         self._study, self._storage = None, None
 
     @property
@@ -184,11 +184,13 @@ class SearchStudy:
     def ask(self, ray_trial_id: str) -> Proposal:
         """The next trial: an enqueued one, else one that TPE proposes."""
         study = self._opened
-        with _quiet():
+        assert self._storage is not None, "open() comes first"
+        with _quiet(), self._storage.whole_trials():
             study.sampler = self._sampler()
             trial = study.ask()
             params = self.space.sample(trial)
-        trial.set_user_attr("ray_trial_id", ray_trial_id)
+            trial.set_user_attr("ray_trial_id", ray_trial_id)
+        self._asked += 1
         proposal = Proposal(
             number=trial.number, params=params, resumes=trial.user_attrs.get("resumes")
         )
@@ -228,6 +230,10 @@ class SearchStudy:
         for trial in self.trials:
             if trial.state == TrialState.RUNNING:
                 self._tell(trial.number, Outcome(INTERRUPTED, "the search ended before it"), None)
+        self._asked = sum(
+            trial.state != TrialState.WAITING and not _is_interrupted(trial)
+            for trial in self.trials
+        )
 
     @property
     def _opened(self) -> optuna.Study:
@@ -246,23 +252,8 @@ class SearchStudy:
         study.tell(number, values if state == TrialState.COMPLETE else None, state=state)
 
     def _sampler(self) -> optuna.samplers.BaseSampler:
-        asked = sum(
-            trial.state != TrialState.WAITING and not _is_interrupted(trial)
-            for trial in self.trials
-        )
-        seed = int(np.random.SeedSequence([self.seed, asked]).generate_state(1)[0])
+        seed = int(np.random.SeedSequence([self.seed, self._asked]).generate_state(1)[0])
         return make_sampler(self._sampler_name, seed=seed, startup_trials=self._startup_trials)
-
-
-def open_storage(folder: Path, url: str | None) -> optuna.storages.RDBStorage:
-    """The database of a study: that at `url`, else SQLite in the search folder."""
-    if url is None:
-        connect = {"timeout": _LOCK_TIMEOUT_S}
-        return optuna.storages.RDBStorage(
-            f"sqlite:///{folder / STUDY_FILE}", engine_kwargs={"connect_args": connect}
-        )
-    # a server drops idle connections: an epoch may take longer than its patience
-    return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
 
 
 def curve_of(trial: FrozenTrial) -> dict[int, float]:

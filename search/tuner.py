@@ -255,7 +255,12 @@ def build_scheduler(spec: SearchSpec, study: SearchStudy) -> Any:
     """
     from ray.tune.schedulers import AsyncHyperBandScheduler
 
-    scheduler = AsyncHyperBandScheduler(
+    from search.live_trials import LooksAtLiveTrials
+
+    class Asha(LooksAtLiveTrials, AsyncHyperBandScheduler):
+        pass
+
+    scheduler = Asha(
         time_attr="epoch",
         metric=BEST_OBJECTIVE,
         mode="max",

@@ -9,12 +9,15 @@ import contextlib
 import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from search.confirmation import read_confirmation
 from search.journal import JOURNAL_FILE, read_journal
 from trainable.config import BEST_OBJECTIVE, OBJECTIVE, TrialConfig
 from trainable.encoded import EncodedDataset
+
+if TYPE_CHECKING:
+    from trainable.weights import KeptEpoch
 
 TEST_REPORT_FILE: Final = "test_report.json"
 WEIGHTS_FOLDER: Final = "weights"
@@ -94,22 +97,38 @@ def same_training(events: Iterable[Mapping[str, Any]], number: int) -> frozenset
     return frozenset(same)
 
 
-def drop_stale_weights(folder: Path, *, number: int | None = None) -> None:
+def drop_stale_weights(folder: Path) -> None:
     """Delete the weights in a search folder that are not of their trial's best epoch.
+
+    Nobody may be training.
+    """
+    from trainable.weights import drop_stale
+
+    rows = _last_rows(read_journal(folder / JOURNAL_FILE))
+    wanted = {trial: _kept_epoch(row) for trial, row in rows.items()}
+    with contextlib.suppress(OSError):  # what stays is looked at again before it is scored
+        drop_stale(folder / WEIGHTS_FOLDER, wanted)
+
+
+def drop_stale_weights_of(folder: Path, number: int, metrics: Mapping[str, Any] | None) -> None:
+    """The same for one trial, without reading the journal, while others train.
 
     Args:
         folder: Of the search.
-        number: The only trial to look at; None: all, while nobody trains.
+        number: Of the trial.
+        metrics: Of its last epoch in the journal since it last started; None: there is none.
     """
-    from trainable.weights import KeptEpoch, drop_stale
+    from trainable.weights import drop_stale
 
-    rows = _last_rows(read_journal(folder / JOURNAL_FILE))
-    wanted = {
-        trial: KeptEpoch(epoch=int(row["best/epoch"]), objective=row[BEST_OBJECTIVE])
-        for trial, row in rows.items()
-    }
-    with contextlib.suppress(OSError):  # what stays is looked at again before it is scored
+    wanted = {number: _kept_epoch(metrics)} if metrics and metrics.get("best/epoch") else {}
+    with contextlib.suppress(OSError):
         drop_stale(folder / WEIGHTS_FOLDER, wanted, number=number)
+
+
+def _kept_epoch(metrics: Mapping[str, Any]) -> "KeptEpoch":
+    from trainable.weights import KeptEpoch
+
+    return KeptEpoch(epoch=int(metrics["best/epoch"]), objective=metrics[BEST_OBJECTIVE])
 
 
 def evaluate_on_test(

@@ -20,19 +20,25 @@ def clock(monkeypatch):
     return now
 
 
-def trial(status):
-    return SimpleNamespace(status=status, temporary_state=SimpleNamespace(ray_actor=None))
+def trial(status, trial_id="a"):
+    return SimpleNamespace(
+        trial_id=trial_id,
+        status=status,
+        temporary_state=SimpleNamespace(ray_actor=None),
+    )
 
 
 def test_the_budget_counts_from_the_first_running_trial(clock):
     switch = StopSwitch(Spending(wall_s=60.0))
     reaper = ActorReaper(switch)
-    reaper.on_step_begin(trials=[trial(Trial.PENDING)])
+    first = trial(Trial.PENDING)
+    reaper.on_step_begin(trials=[first])
     clock.s += 500  # Ray starts, the first worker imports
     assert not switch.stop_all()
-    reaper.on_step_begin(trials=[trial(Trial.RUNNING)])
+    first.status = Trial.RUNNING
+    reaper.on_step_begin(trials=[first])
     clock.s += 59
-    reaper.on_step_begin(trials=[trial(Trial.RUNNING)])
+    reaper.on_step_begin(trials=[first])
     assert not switch.stop_all()
     clock.s += 1
     assert switch.stop_all()
@@ -60,7 +66,7 @@ def test_busy_actors_may_write_their_weights_only_when_the_time_is_up(monkeypatc
     reaper = ActorReaper(switch)
     running = trial(Trial.RUNNING)
     running.temporary_state.ray_actor = "actor"
-    reaper.on_step_begin(trials=[running, trial(Trial.PENDING)])
+    reaper.on_step_begin(trials=[running, trial(Trial.PENDING, "b")])
     if status:
         switch.throw(status, "")
     reaper.on_step_end()

@@ -24,6 +24,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 
 def resume(options: argparse.Namespace, terminal: Terminal) -> int:
     """Continue or extend a search."""
+    from search.resume import ResumeRequest
     from search.run import resume_search
     from search.tracking.check import absolute_uri
 
@@ -34,7 +35,14 @@ def resume(options: argparse.Namespace, terminal: Terminal) -> int:
         "tracking_uri": absolute_uri(options.tracking_uri),
     }
     changes = {name: value for name, value in said.items() if value is not None}
-    return resume_search(options.name, options.runs_dir, changes, terminal)
+    request = ResumeRequest(
+        name=options.name,
+        runs_dir=options.runs_dir,
+        changes=changes,
+        add_trials=options.add_trials,
+        accept_changes=options.accept_changes,
+    )
+    return resume_search(request, terminal)
 
 
 def data(options: argparse.Namespace, terminal: Terminal) -> int:

@@ -91,8 +91,22 @@ def _add_run(commands: Any) -> None:
 def _add_resume(commands: Any) -> None:
     resume = _add(commands, "resume", "continue a search that was interrupted, or extend one")
     resume.add_argument("name", metavar="NAME", help="of the search")
-    resume.add_argument("--trials", type=_whole, metavar="N", help="new total of trials")
-    resume.add_argument("--time-budget", type=_seconds, metavar="T", help="seconds, or 30m, 2h")
+    more = resume.add_mutually_exclusive_group()
+    more.add_argument("--trials", type=_whole, metavar="N", help="new total of trials")
+    more.add_argument(
+        "--add-trials", type=_whole, metavar="N", help="N trials more than the search has now"
+    )
+    resume.add_argument(
+        "--time-budget",
+        type=_seconds,
+        metavar="T",
+        help="seconds, or 30m, 2h; every attempt has it anew",
+    )
+    resume.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="go on though code, versions or spec.yaml are not as they were",
+    )
     resume.add_argument("--address", metavar="HOST:PORT", help="of an existing Ray cluster")
     resume.add_argument("--tracking-uri", metavar="URI", help="MLflow, if not where it was")
     _add_runs_dir(resume)

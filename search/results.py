@@ -42,6 +42,8 @@ class TrialRecord:
     """Unix seconds."""
     ended: float | None = None
     """Unix seconds; None while open."""
+    attempt: int = 1
+    """The attempt at the search that ran it."""
 
     @property
     def best_objective(self) -> float | None:
@@ -84,6 +86,8 @@ class SearchRecord:
     """The description of the data; empty before it was written."""
     wall_s: float = 0.0
     """Seconds over all attempts."""
+    accepted_changes: tuple[Mapping[str, Any], ...] = ()
+    """`attempt` and `changes` (each `what`, `then`, `now`) where it was resumed so."""
 
     @property
     def best(self) -> TrialRecord | None:
@@ -125,6 +129,11 @@ def load_search(folder: Path) -> SearchRecord:
         test_evaluations=sum(event["event"] == "test_evaluated" for event in events),
         dataset=read_json(folder / DATASET_NAME) or {},
         wall_s=_wall_s(events),
+        accepted_changes=tuple(
+            {"attempt": event["attempt"], "changes": event["changes"]}
+            for event in events
+            if event["event"] == "search_started" and event.get("changes")
+        ),
     )
     report = read_json(folder / TEST_REPORT_NAME)
     return dataclasses.replace(record, test_report=report if _is_of(record.best, report) else None)
@@ -141,14 +150,18 @@ class _Draft:
     status: str = ""
     reason: str = ""
     ended: float | None = None
+    attempt: int = 1
 
 
 def _trials(events: Sequence[Mapping[str, Any]], *, open_status: str) -> tuple[TrialRecord, ...]:
     drafts: dict[int, _Draft] = {}
+    attempt = 1
     for event in events:
         match event["event"]:
+            case "search_started":
+                attempt = event.get("attempt", attempt)
             case "trial_started":
-                _start(drafts, event)
+                _start(drafts, event, attempt)
             case "epoch":
                 _add_epoch(drafts[event["trial"]], event)
             case "trial_restarted":
@@ -167,16 +180,19 @@ def _trials(events: Sequence[Mapping[str, Any]], *, open_status: str) -> tuple[T
             epochs=tuple(draft.epochs[epoch] for epoch in sorted(draft.epochs)),
             started=draft.started,
             ended=draft.ended,
+            attempt=draft.attempt,
         )
         for number, draft in sorted(drafts.items())
     )
 
 
-def _start(drafts: dict[int, _Draft], event: Mapping[str, Any]) -> None:
+def _start(drafts: dict[int, _Draft], event: Mapping[str, Any], attempt: int) -> None:
     """A first start, possibly in place of a trial that an earlier attempt left open."""
     number = event["trial"]
     resumes = event.get("resumes")
-    drafts[number] = _Draft(params=event["params"], started=event["time"], resumes=resumes)
+    drafts[number] = _Draft(
+        params=event["params"], started=event["time"], resumes=resumes, attempt=attempt
+    )
     if resumes in drafts:
         drafts[resumes].reason = f"run again as trial {number}"
 

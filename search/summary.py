@@ -40,6 +40,7 @@ def summarize(record: SearchRecord) -> dict[str, Any]:
         "test_evaluations": record.test_evaluations,
         "paper_values": {**_trial(paper), "validation": _validation(paper)} if paper else None,
         "gain_over_paper_values": _gain(best, paper),
+        "accepted_changes": [dict(change) for change in record.accepted_changes],
         "trials": _counts(record),
         "epochs": record.epochs_spent,
         "wall_s": round(record.wall_s, 3),
@@ -64,7 +65,8 @@ def write_trials(record: SearchRecord, path: Path) -> None:
     scores = [f"val/{score}" for score in SCORES]
     groups = [f"val/{group}/{score}" for group in GROUPS for score in SCORES]
     params = list(dict.fromkeys(name for trial in record.trials for name in trial.params))
-    head = ["trial", "status", "reason", "epochs", "objective", "best_epoch", "threshold"]
+    head = ["trial", "attempt", "status", "reason"]
+    head += ["epochs", "objective", "best_epoch", "threshold"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*head, *scores, *groups, "seconds", *(f"params/{name}" for name in params)])
@@ -72,7 +74,7 @@ def write_trials(record: SearchRecord, path: Path) -> None:
         metrics = trial.best_metrics
         writer.writerow(
             [
-                *(trial.number, trial.status, trial.reason, len(trial.epochs)),
+                *(trial.number, trial.attempt, trial.status, trial.reason, len(trial.epochs)),
                 *(trial.best_objective, trial.best_epoch, trial.best_threshold),
                 *(metrics.get(name) for name in (*scores, *groups)),
                 round(trial.ended - trial.started, 3) if trial.ended else None,

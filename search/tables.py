@@ -11,6 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from search.differences import Difference
 from search.published import ENCODER, EPOCHS, SOURCE, PublishedRow, published_row, unlike_paper
 from search.results import SearchRecord, TrialRecord
 from search.spec import SearchSpec
@@ -19,6 +20,7 @@ from trainable.config import TrialConfig
 from trainable.datasets.records import GROUPS, SPLITS, TextDataset
 
 TOP_TRIALS: Final = 5
+_MOST_CHANGES: Final = 3
 _NONE: Final = "-"
 
 
@@ -45,6 +47,17 @@ def chosen_table(spec: SearchSpec) -> Table:
     rungs = ", ".join(map(str, spec.rungs)) or "none"
     table.add_row("ASHA", f"keeps the best 1/{spec.reduction_factor} after epoch {rungs}")
     table.add_row("searched", ", ".join(spec.space.names) or "nothing")
+    return table
+
+
+def differences_table(rows: Sequence[Difference]) -> Table:
+    """What is not as it was when the search began, or was last resumed."""
+    table = _table("not as it was")
+    table.add_column("what", overflow="fold")
+    for name in ("then", "now"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(Text(row.what), Text(row.then), Text(row.now))
     return table
 
 
@@ -107,6 +120,7 @@ def score_notes(record: SearchRecord, summary: Mapping[str, Any]) -> list[str]:
         notes.append(f"test by labels per document: {', '.join(parts)}")
     if summary["test_evaluations"] > 1:
         notes.append(f"the test set was opened {summary['test_evaluations']} times in this search")
+    notes += [_change_note(change) for change in summary["accepted_changes"]]
     gain = summary["gain_over_paper_values"]
     if gain:
         micro, macro = (_signed(gain[score]) for score in ("micro_f1", "macro_f1"))
@@ -247,6 +261,16 @@ def _start_words(record: SearchRecord) -> str:
     if unlike_paper(record.spec):
         return "starting values"
     return "paper's loss values" if record.spec.config.tune == "head" else "paper's values"
+
+
+def _change_note(change: Mapping[str, Any]) -> str:
+    rows = change["changes"]
+    named = [f"{row['what']} {row['then']} -> {row['now']}".rstrip(" ->") for row in rows]
+    more = f" and {len(rows) - _MOST_CHANGES} more" if len(rows) > _MOST_CHANGES else ""
+    return (
+        f"run by more than one version: from attempt {change['attempt']} on "
+        f"{', '.join(named[:_MOST_CHANGES])}{more}"
+    )
 
 
 def _unlike(config: TrialConfig) -> str:

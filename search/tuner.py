@@ -39,6 +39,7 @@ def run_trials(
     listeners: Sequence[Listener] = (),
     trainable: type | None = None,
     evaluate: Evaluate = evaluate_on_test,
+    changes: Sequence[Mapping[str, str]] = (),
 ) -> None:
     """Run what is left of a search, then score its best trial on the test set, once.
 
@@ -52,6 +53,7 @@ def run_trials(
         listeners: Get each journal event.
         trainable: The Tune trainable class; None: `trainable.trial.FineTuneTrial`.
         evaluate: Scores the winner; runs as a Ray task with a trial's resources.
+        changes: What this attempt runs with that the one before did not, for the journal.
 
     Raises:
         UsageError: the cluster is not there or too small; the study or the journal is damaged.
@@ -60,9 +62,9 @@ def run_trials(
     prepare_environment(private=spec.address is None)
     with _storage_told(spec):
         attempt = _Attempt.open(spec, listeners)
-        attempt.events.emit(
-            "search_started", attempt=1 + attempt.count("search_started"), trials=spec.trials
-        )
+        number = 1 + attempt.count("search_started")
+        told = {"changes": [dict(change) for change in changes]} if changes else {}
+        attempt.events.emit("search_started", attempt=number, trials=spec.trials, **told)
     status, reason = "failed", ""
     try:
         status, reason = attempt.run(plain_arrays(data), trainable, evaluate)

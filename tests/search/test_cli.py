@@ -20,7 +20,10 @@ GOLDEN = {
         *("--checkpoint-every", "--start-from"),
         *("--name", "--runs-dir", "--tracking-uri"),
     },
-    "resume": {"name", "--trials", "--time-budget", "--address", "--tracking-uri", "--runs-dir"},
+    "resume": {
+        *("name", "--trials", "--add-trials", "--time-budget", "--accept-changes"),
+        *("--address", "--tracking-uri", "--runs-dir"),
+    },
     "data": {"name", "--data", *DATA, "--json"},
     "space": {"--loss", "--tune", "--set", "--space"},
     "export": {"name", "-o", "--output", "--runs-dir"},
@@ -56,6 +59,10 @@ def test_the_options_are_frozen():
             "--time-budget: must be seconds or like 30m, 2h, got '2w'",
         ),
         (["run", "--loss"], "--loss: expected one argument"),
+        (
+            ["resume", "x", "--trials", "3", "--add-trials", "1"],
+            "--add-trials: not allowed with argument --trials",
+        ),
         (["export"], "the following arguments are required: NAME"),
     ],
 )

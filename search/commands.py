@@ -35,7 +35,8 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 def resume(options: argparse.Namespace, terminal: Terminal) -> int:
     """Continue or extend a search."""
     if options.restart is not None:
-        return _supervised(options, options.name, terminal)
+        return _supervised(_with_total_trials(options), options.name, terminal)
+    from search.resume import ResumeRequest
     from search.run import resume_search
     from search.tracking.check import absolute_uri
 
@@ -53,7 +54,14 @@ def resume(options: argparse.Namespace, terminal: Terminal) -> int:
         "tracking_uri": absolute_uri(options.tracking_uri),
     }
     changes = {name: value for name, value in said.items() if value is not None}
-    return resume_search(options.name, options.runs_dir, changes, terminal)
+    request = ResumeRequest(
+        name=options.name,
+        runs_dir=options.runs_dir,
+        changes=changes,
+        add_trials=options.add_trials,
+        accept_changes=options.accept_changes,
+    )
+    return resume_search(request, terminal)
 
 
 def list_(options: argparse.Namespace, terminal: Terminal) -> int:
@@ -186,6 +194,20 @@ def _name_of(request: "RunRequest") -> str:
     from search.resolve import resolve
 
     return resolve(request, Hardware(cpus=1, memory_gib=1.0, gpus=0)).name
+
+
+def _with_total_trials(options: argparse.Namespace) -> argparse.Namespace:
+    """The options with `--trials` in place of `--add-trials`: they may be repeated."""
+    if options.add_trials is None:
+        return options
+    from search.resume import ResumeRequest, resumed_spec
+    from search.supervisor import with_total
+
+    request = ResumeRequest(
+        name=options.name, runs_dir=options.runs_dir, add_trials=options.add_trials
+    )
+    argv = with_total(options.argv, resumed_spec(request).trials)
+    return argparse.Namespace(**{**vars(options), "argv": argv})
 
 
 def _supervised(options: argparse.Namespace, name: str, terminal: Terminal) -> int:

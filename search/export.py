@@ -5,8 +5,8 @@ import shlex
 from pathlib import Path
 from typing import Any, Final
 
-from search.files import read_json
-from search.results import VERSIONS_NAME, SearchRecord, TrialRecord
+from search.provenance import origins
+from search.results import SearchRecord, TrialRecord
 from trainable.best import BestConfig
 from trainable.errors import UsageError, UserError
 
@@ -36,7 +36,7 @@ def best_config(record: SearchRecord, number: int | None = None) -> BestConfig:
         validation={k: v for k, v in best.best_metrics.items() if k.startswith("val/")},
         search=_origin(record, best),
         data_fingerprint=record.dataset["fingerprint"],
-        versions=_versions(record.folder),
+        versions=_versions(record.folder, best.attempt),
     )
 
 
@@ -94,9 +94,10 @@ def _origin(record: SearchRecord, best: TrialRecord) -> dict[str, Any]:
     }
 
 
-def _versions(folder: Path) -> dict[str, Any]:
-    """Package versions by name, Python's and the code's commit among them."""
-    versions = read_json(folder / VERSIONS_NAME) or {}
+def _versions(folder: Path, attempt: int) -> dict[str, Any]:
+    """Package versions by name, Python's and the code's commit among them, of that attempt."""
+    told = [origin for origin in origins(folder) if origin["attempt"] <= attempt]
+    versions = told[-1] if told else {}
     named = {"python": versions.get("python"), "git_commit": versions.get("git_commit")}
     return {
         **{name: value for name, value in named.items() if value},

@@ -4,7 +4,8 @@ One event a line, flushed to the disk at once, so that a killed search loses at 
 it was writing. Readers ignore a torn last line; the next writer cuts it off. Events (`time` is in
 unix seconds, `trial` is the number in the Optuna study):
 
-    search_started   attempt                      counts from 1; above 1 the search was resumed
+    search_started   attempt trials               counts from 1; above 1 the search was resumed,
+                                                  and `changes` were accepted, if there are any
     trial_started    trial params ray_trial_id    and `resumes: old` for an interrupted one
     trial_restarted  trial reason                 its worker died, or its memory ran out and it goes
                                                   on with less: the epochs so far do not count

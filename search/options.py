@@ -3,14 +3,10 @@
 import argparse
 import difflib
 import re
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
+from search.option_values import gib, number, seconds, whole
 from trainable.errors import UsageError
-
-_UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_UNITS_GIB: Final = {"": 1.0, "m": 2**-10, "g": 1.0, "t": 2.0**10}
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)([mgt]?)")
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -69,16 +65,16 @@ def _add_what(what: Any) -> None:
     _add_data_options(what)
     what.add_argument("--tune", help="all: the whole encoder; head: a head on frozen features")
     what.add_argument("--preset", default="auto", help="auto, paper, cpu, cpu-full or smoke")
-    what.add_argument("--epochs", type=_whole, metavar="N", help="longest training of a trial")
+    what.add_argument("--epochs", type=whole, metavar="N", help="longest training of a trial")
     what.add_argument("--precision", help="auto (default), bf16 or fp32")
     _add_settings(what)
     what.add_argument("--space", metavar="FILE", help="YAML file with ranges to search")
 
 
 def _add_how(how: Any) -> None:
-    how.add_argument("--trials", type=_whole, metavar="N", help="the paper's values included")
-    how.add_argument("--grace-period", type=_whole, metavar="N", help="epochs before ASHA stops")
-    how.add_argument("--reduction-factor", type=_whole, metavar="N", help="ASHA keeps 1 of N")
+    how.add_argument("--trials", type=whole, metavar="N", help="the paper's values included")
+    how.add_argument("--grace-period", type=whole, metavar="N", help="epochs before ASHA stops")
+    how.add_argument("--reduction-factor", type=whole, metavar="N", help="ASHA keeps 1 of N")
     how.add_argument(
         "--objective",
         metavar="SCORE",
@@ -100,16 +96,16 @@ def _add_how(how: Any) -> None:
         "--start-from", metavar="NAME", help="first points: the best of an earlier search"
     )
     _add_confirm(how)
-    how.add_argument("--seed", type=_whole, metavar="N", help="of the sampler and of training")
+    how.add_argument("--seed", type=whole, metavar="N", help="of the sampler and of training")
 
 
 def _add_where(where: Any) -> None:
-    where.add_argument("--cpus-per-trial", type=_number, metavar="X", help="CPU cores of a trial")
-    where.add_argument("--gpus-per-trial", type=_number, metavar="X", help="may be a fraction")
-    where.add_argument("--max-concurrent", type=_whole, metavar="N", help="trials at once")
+    where.add_argument("--cpus-per-trial", type=number, metavar="X", help="CPU cores of a trial")
+    where.add_argument("--gpus-per-trial", type=number, metavar="X", help="may be a fraction")
+    where.add_argument("--max-concurrent", type=whole, metavar="N", help="trials at once")
     where.add_argument(
         "--checkpoint-every",
-        type=_whole,
+        type=whole,
         metavar="N",
         help="epochs; an interrupted trial goes on from there (0: from its first epoch)",
     )
@@ -135,9 +131,18 @@ def _add_ahead(ahead: Any) -> None:
 def _add_resume(commands: Any) -> None:
     resume = _add(commands, "resume", "continue a search that was interrupted, or extend one")
     resume.add_argument("name", metavar="NAME", help="of the search")
-    resume.add_argument("--trials", type=_whole, metavar="N", help="new total of trials")
+    more = resume.add_mutually_exclusive_group()
+    more.add_argument("--trials", type=whole, metavar="N", help="new total of trials")
+    more.add_argument(
+        "--add-trials", type=whole, metavar="N", help="N trials more than the search has now"
+    )
     _add_budgets(resume)
     _add_confirm(resume)
+    resume.add_argument(
+        "--accept-changes",
+        action="store_true",
+        help="go on though code, versions or spec.yaml are not as they were",
+    )
     resume.add_argument("--address", metavar="HOST:PORT", help="of an existing Ray cluster")
     resume.add_argument("--storage", metavar="URL", help="of the study, with its password")
     resume.add_argument("--tracking-uri", metavar="URI", help="MLflow, if not where it was")
@@ -162,7 +167,7 @@ def _add_stop(commands: Any) -> None:
     stop = _add(commands, "stop", "stop a running search, as Ctrl-C does where it runs")
     stop.add_argument("name", metavar="NAME", help="of the search")
     stop.add_argument(
-        "--trial", type=_whole, metavar="T", help="only this trial, at the end of its epoch"
+        "--trial", type=whole, metavar="T", help="only this trial, at the end of its epoch"
     )
     _add_runs_dir(stop)
 
@@ -172,8 +177,8 @@ def _add_data(commands: Any) -> None:
     data.add_argument("name", metavar="NAME", help="reuters, demo, file, or a file of your own")
     data.add_argument("--data", metavar="PATH", help="where the dataset lies")
     data.add_argument("--encoder", help="whose tokenizer counts (default: as `run` would choose)")
-    data.add_argument("--split-seed", type=_whole, metavar="N", help="of train and validation")
-    data.add_argument("--max-train-docs", type=_whole, metavar="N", help="thin the training set")
+    data.add_argument("--split-seed", type=whole, metavar="N", help="of train and validation")
+    data.add_argument("--max-train-docs", type=whole, metavar="N", help="thin the training set")
     _add_settings(data)
     data.add_argument("--json", action="store_true", help="print JSON")
 
@@ -189,7 +194,7 @@ def _add_space(commands: Any) -> None:
 def _add_export(commands: Any) -> None:
     export = _add(commands, "export", "write the best configuration of a search")
     export.add_argument("name", metavar="NAME", help="of the search")
-    export.add_argument("--trial", type=_whole, metavar="N", help="another one than the best")
+    export.add_argument("--trial", type=whole, metavar="N", help="another one than the best")
     export.add_argument("-o", "--output", default="best.yaml", metavar="FILE")
     _add_runs_dir(export)
 
@@ -198,23 +203,25 @@ def _add_data_options(group: Any) -> None:
     group.add_argument("--dataset", help="reuters, demo or file (default: reuters)")
     group.add_argument("--data", metavar="PATH", help="where the dataset lies, or your own file")
     group.add_argument("--encoder", help="Hugging Face name, folder, or minilm (packaged)")
-    group.add_argument("--split-seed", type=_whole, metavar="N", help="of train and validation")
-    group.add_argument("--max-train-docs", type=_whole, metavar="N", help="thin the training set")
+    group.add_argument("--split-seed", type=whole, metavar="N", help="of train and validation")
+    group.add_argument("--max-train-docs", type=whole, metavar="N", help="thin the training set")
 
 
 def _add_budgets(group: Any) -> None:
-    group.add_argument("--time-budget", type=_seconds, metavar="T", help="seconds, or 30m, 2h")
+    group.add_argument(
+        "--time-budget", type=seconds, metavar="T", help="of an attempt: seconds, or 30m, 2h"
+    )
     group.add_argument(
         "--compute-budget",
-        type=_seconds,
+        type=seconds,
         metavar="T",
         help="of all trials together: with one GPU a trial, GPU hours",
     )
     group.add_argument(
-        "--disk-budget", type=_gib, metavar="SIZE", help="of the search folder: GiB, or 500M, 2G"
+        "--disk-budget", type=gib, metavar="SIZE", help="of the search folder: GiB, or 500M, 2G"
     )
     group.add_argument(
-        "--patience", type=_whole, metavar="N", help="stop after N trials without a better best"
+        "--patience", type=whole, metavar="N", help="stop after N trials without a better best"
     )
 
 
@@ -232,22 +239,22 @@ def _add_settings(group: Any) -> None:
 def _add_confirm(group: Any) -> None:
     group.add_argument(
         "--confirm",
-        type=_whole,
+        type=whole,
         metavar="K",
         help="train the best K and the paper's values again, choose on the mean (0: do not)",
     )
     group.add_argument(
-        "--seeds", type=_whole, metavar="S", help="... with S other seeds each (default: 3)"
+        "--seeds", type=whole, metavar="S", help="... with S other seeds each (default: 3)"
     )
 
 
 def _add_endurance(group: Any) -> None:
     group.add_argument(
-        "--restart", type=_whole, metavar="N", help="resume up to N times if it dies or fails"
+        "--restart", type=whole, metavar="N", help="resume up to N times if it dies or fails"
     )
     group.add_argument(
         "--hang-timeout",
-        type=_seconds,
+        type=seconds,
         metavar="T",
         help="a search that nothing is heard of for so long has hung; 0: never "
         "(default: 20 epochs, at least 10m)",
@@ -260,33 +267,6 @@ def _add_runs_dir(group: Any) -> None:
 
 def _add(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
     return commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-
-
-def _whole(text: str) -> int:
-    if not re.fullmatch(r"[+-]?\d+", text):
-        raise argparse.ArgumentTypeError(f"must be a whole number, got '{text}'")
-    return int(text)
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a number, got '{text}'") from None
-
-
-def _gib(text: str) -> float:
-    match = _SIZE.fullmatch(text.strip().lower())
-    if not match:
-        raise argparse.ArgumentTypeError(f"must be GiB or like 500M, 2G, got '{text}'")
-    return float(match[1]) * _UNITS_GIB[match[2]]
-
-
-def _seconds(text: str) -> float:
-    match = _DURATION.fullmatch(text.strip().lower())
-    if not match:
-        raise argparse.ArgumentTypeError(f"must be seconds or like 30m, 2h, got '{text}'")
-    return float(match[1]) * _UNITS_S[match[2]]
 
 
 def _nearest_command(message: str) -> str:

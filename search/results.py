@@ -45,6 +45,8 @@ class TrialRecord:
     """Unix seconds."""
     ended: float | None = None
     """Unix seconds; None while open."""
+    attempt: int = 1
+    """The attempt at the search that ran it."""
     seed: int | None = None
     """Of a run that confirms the trial; None: the one that all trials of the search share."""
 
@@ -93,6 +95,8 @@ class SearchRecord:
     """Seconds over all attempts."""
     began: float | None = None
     """Unix seconds of the first attempt; None before it."""
+    accepted_changes: tuple[Mapping[str, Any], ...] = ()
+    """`attempt` and `changes` (each `what`, `then`, `now`) where it was resumed so."""
 
     @property
     def best(self) -> TrialRecord | None:
@@ -163,6 +167,11 @@ def load_search(folder: Path) -> SearchRecord:
         dataset=read_json(folder / DATASET_NAME) or {},
         wall_s=_wall_s(events),
         began=events[0]["time"] if events else None,
+        accepted_changes=tuple(
+            {"attempt": event["attempt"], "changes": event["changes"]}
+            for event in events
+            if event["event"] == "search_started" and event.get("changes")
+        ),
     )
     report = read_json(folder / TEST_REPORT_NAME)
     return dataclasses.replace(record, test_report=report if _is_of(record.best, report) else None)
@@ -180,14 +189,18 @@ class _Draft:
     reason: str = ""
     restarts: list[str] = dataclasses.field(default_factory=list)
     ended: float | None = None
+    attempt: int = 1
 
 
 def _trials(events: Sequence[Mapping[str, Any]], *, open_status: str) -> tuple[TrialRecord, ...]:
     drafts: dict[int, _Draft] = {}
+    attempt = 1
     for event in events:
         match event["event"]:
+            case "search_started":
+                attempt = event.get("attempt", attempt)
             case "trial_started":
-                _start(drafts, event)
+                _start(drafts, event, attempt)
             case "epoch":
                 _add_epoch(drafts[event["trial"]], event)
             case "trial_restarted":
@@ -208,16 +221,19 @@ def _trials(events: Sequence[Mapping[str, Any]], *, open_status: str) -> tuple[T
             epochs=tuple(draft.epochs[epoch] for epoch in sorted(draft.epochs)),
             started=draft.started,
             ended=draft.ended,
+            attempt=draft.attempt,
         )
         for number, draft in sorted(drafts.items())
     )
 
 
-def _start(drafts: dict[int, _Draft], event: Mapping[str, Any]) -> None:
+def _start(drafts: dict[int, _Draft], event: Mapping[str, Any], attempt: int) -> None:
     """A first start, possibly in place of a trial that an earlier attempt left open."""
     number = event["trial"]
     resumes = event.get("resumes")
-    drafts[number] = _Draft(params=event["params"], started=event["time"], resumes=resumes)
+    drafts[number] = _Draft(
+        params=event["params"], started=event["time"], resumes=resumes, attempt=attempt
+    )
     if resumes in drafts:
         drafts[resumes].reason = f"run again as trial {number}"
 

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from search import preflight
 from search.chosen import chosen_table
-from search.confirmation import SEEDS_ALONE
 from search.console import Terminal
 from search.describe import describe_dataset
 from search.dry_run import dry_run, say_outlook
@@ -20,12 +19,13 @@ from search.first_points import first_points
 from search.hardware import Hardware, detect_hardware
 from search.plots import draw_plots
 from search.progress import Progress
-from search.provenance import describe_versions
+from search.provenance import describe_origin
 from search.published import published_row
 from search.report import say_where, show_results
 from search.request import RunRequest, says
 from search.resolve import resolve
 from search.results import DATASET_NAME, VERSIONS_NAME, SearchRecord, load_search
+from search.resume import Comparison, ResumeRequest, nothing_left, resumed_spec
 from search.spec import SPEC_NAME, SearchSpec
 from search.summary import TRIALS_NAME, write_summary
 from search.tables import (
@@ -39,7 +39,6 @@ from trainable.datasets import TooFewDocumentsError, load_dataset
 from trainable.encoded import EncodedDataset
 from trainable.errors import UsageError, UserError, one_line
 from trainable.label_stats import label_stats
-from trainable.paths import expand
 from trainable.tokenization import encode_dataset
 
 DONE: Final = 0
@@ -131,45 +130,34 @@ def _earlier(request: RunRequest, spec: SearchSpec) -> SearchRecord | None:
     return record
 
 
-def resume_search(name: str, runs_dir: str, changes: dict[str, Any], terminal: Terminal) -> int:
-    """Continue, or extend, the search `name`; returns the exit code.
-
-    Args:
-        name: Of an existing search.
-        runs_dir: Where it lies.
-        changes: New values of SearchSpec's `trials`, `time_budget_s`, `confirm`, `seeds`,
-            `address`, `tracking_uri`.
-        terminal: Where to print.
+def resume_search(request: ResumeRequest, terminal: Terminal) -> int:
+    """Continue, or extend, a search; returns the exit code.
 
     Raises:
-        UsageError: no such search, it is running, its data changed, or it cannot run here.
+        UsageError: no such search, it is running, it is not what it was, or it cannot run here.
     """
-    runs = expand(runs_dir, "--runs-dir").absolute()
-    folder = preflight.find_search(name, runs)
-    before = SearchSpec.load(folder / SPEC_NAME)
-    spec = before.replace(**changes, runs_dir=str(runs), name=name)
-    if spec.trials < before.trials:
-        raise UsageError(
-            f"--trials must be at least the search's {before.trials}, got {spec.trials}"
-        )
-    if "seeds" in changes and not spec.confirm:
-        raise UsageError(SEEDS_ALONE)
-    preflight.check_folder(folder)
+    spec = resumed_spec(request)
+    preflight.check_folder(spec.folder)
     hardware = detect_hardware()
     preflight.check_machine(spec, hardware)
     preflight.check_disk(spec)
-    with preflight.own_folder(folder):
+    with preflight.own_folder(spec.folder):
         terminal.show(chosen_table(spec))
-        data = read_data(spec.longest, terminal, hardware)
-        recorded = load_search(folder).dataset.get("encoded_fingerprint")
-        if recorded not in {None, data.encoded.fingerprint}:
-            raise UsageError(
-                f"the data of search '{name}' have changed since it began: restore them, or "
-                "start a new search"
+        record = load_search(spec.folder)
+        if nothing_left(spec, record):
+            _sum_up(spec, terminal, _tracker(spec, terminal))
+            terminal.say(
+                f"nothing was left to do: {spec.trials} trials have ended and the best one has "
+                "its test scores; --add-trials N extends the search"
             )
-        with preflight.storage_errors(runs):
-            spec.save(folder / SPEC_NAME)
-        return _search(spec, data.encoded, terminal)
+            return DONE
+        comparison = Comparison.of(spec, hardware)
+        comparison.check(terminal, accept=request.accept_changes)
+        data = read_data(spec.longest, terminal, hardware)
+        comparison.check_data(data.description["fingerprint"])
+        with preflight.storage_errors(Path(spec.runs_dir)):
+            spec.save(spec.folder / SPEC_NAME)
+        return _search(spec, data.encoded, terminal, comparison)
 
 
 def read_data(config: TrialConfig, terminal: Terminal, hardware: Hardware) -> Data:
@@ -199,15 +187,29 @@ def _write_start(spec: SearchSpec, data: Data, hardware: Hardware) -> None:
     try:
         spec.save(spec.folder / SPEC_NAME)
         write_json(spec.folder / DATASET_NAME, data.description)
-        write_json(spec.folder / VERSIONS_NAME, describe_versions(hardware, Path.cwd()))
+        origin = describe_origin(spec, hardware, Path.cwd(), data=data.description["fingerprint"])
+        write_json(spec.folder / VERSIONS_NAME, origin)
     except OSError as error:
         preflight.drop_folder(spec)
         raise preflight.storage_error(error, Path(spec.runs_dir)) from None
 
 
-def _search(spec: SearchSpec, data: EncodedDataset, terminal: Terminal) -> int:
+def _tracker(spec: SearchSpec, terminal: Terminal) -> Tracker:
     tracker = Tracker(spec.folder, tracking_uri=spec.tracking_uri, report=terminal.warn)
     terminal.say(f"MLflow: {', then '.join(tracker.links)}")
+    return tracker
+
+
+def _search(
+    spec: SearchSpec,
+    data: EncodedDataset,
+    terminal: Terminal,
+    comparison: Comparison | None = None,
+) -> int:
+    """Run the trials and sum up; `comparison` is of an attempt that is not the first."""
+    tracker = _tracker(spec, terminal)
+    changes = comparison.changes if comparison else ()
+    keep = (comparison.keep,) if comparison else ()
 
     def track(event: dict[str, Any]) -> None:
         if event["event"] == "trial_started":
@@ -217,7 +219,7 @@ def _search(spec: SearchSpec, data: EncodedDataset, terminal: Terminal) -> int:
     stopped = False
     try:
         with Progress(spec, terminal.out) as progress:
-            run_trials(spec, data, listeners=(progress, track))
+            run_trials(spec, data, listeners=(*keep, progress, track), changes=changes)
     except KeyboardInterrupt:
         stopped = True
     except UsageError:  # the cluster is not what it should be: nothing ran

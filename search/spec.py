@@ -183,11 +183,16 @@ class SearchSpec:
         return tuple(rungs)
 
     @property
-    def fingerprint(self) -> str:
-        """SHA-256 (hex) over what changes the numbers; the data have a fingerprint of their own."""
+    def deciding(self) -> dict[str, Any]:
+        """What changes the numbers, as plain values; the data have a fingerprint of their own."""
         values = {k: v for k, v in self.to_mapping().items() if k not in _OPERATIONAL}
         values["config"] = {k: v for k, v in values["config"].items() if k != "data_path"}
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+        return values
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over `deciding`."""
+        return hashlib.sha256(json.dumps(self.deciding, sort_keys=True).encode()).hexdigest()
 
     def trial_config(self, params: Mapping[str, Any], seed: int | None = None) -> TrialConfig:
         """The complete configuration of the trial with these sampled `params`.

@@ -131,14 +131,17 @@ class SearchStudy:
             )
         self.interrupt_open()
         trials = self.trials
-        for point in () if trials else points:
-            self._study.enqueue_trial(dict(point))
+        if all(trial.state == TrialState.WAITING for trial in trials):
+            for point in points[len(trials) :]:  # killed between two of them: the rest
+                self._study.enqueue_trial(dict(point))
         resumed = {trial.user_attrs.get("resumes") for trial in trials}
         for trial in trials:
             if _is_interrupted(trial) and trial.number not in resumed:
-                # killed while it was sampled: what it had not drawn yet may have been given to it
+                # killed while it was sampled: nobody has seen what it drew, and it draws the same
+                # again if it draws all of it; what it was given comes back either way
+                drawn = trial.params if "ray_trial_id" in trial.user_attrs else {}
                 self._study.enqueue_trial(
-                    {**trial.system_attrs.get("fixed_params", {}), **trial.params},
+                    {**trial.system_attrs.get("fixed_params", {}), **drawn},
                     user_attrs={"resumes": trial.number},
                 )
 

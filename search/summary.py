@@ -46,6 +46,7 @@ def summarize(record: SearchRecord) -> dict[str, Any]:
         "confirmation": summarize_confirmation(record),
         "objective": spec.config.objective,
         **_pareto(record),
+        "accepted_changes": [dict(change) for change in record.accepted_changes],
         "trials": _counts(record),
         "epochs": record.epochs_spent,
         "wall_s": round(record.wall_s, 3),
@@ -70,7 +71,7 @@ def write_trials(record: SearchRecord, path: Path) -> None:
     scores = [f"val/{score}" for score in SCORES]
     groups = [f"val/{group}/{score}" for group in GROUPS for score in SCORES]
     params = list(dict.fromkeys(name for trial in record.trials for name in trial.params))
-    head = ["trial", "status", "reason", "restarts", "epochs"]
+    head = ["trial", "attempt", "status", "reason", "restarts", "epochs"]
     head += ["objective", "best_epoch", "threshold"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -79,8 +80,8 @@ def write_trials(record: SearchRecord, path: Path) -> None:
         metrics = trial.best_metrics
         writer.writerow(
             [
-                *(trial.number, trial.status, trial.reason, "; ".join(trial.restarts)),
-                len(trial.epochs),
+                *(trial.number, trial.attempt, trial.status, trial.reason),
+                *("; ".join(trial.restarts), len(trial.epochs)),
                 *(trial.best_objective, trial.best_epoch, trial.best_threshold),
                 *(metrics.get(name) for name in (*scores, *groups)),
                 round(trial.ended - trial.started, 3) if trial.ended else None,

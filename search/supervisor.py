@@ -117,11 +117,24 @@ def without_restart(argv: Sequence[str]) -> list[str]:
     >>> without_restart(["run", "--restart", "3", "--loss", "db", "--restart=2"])
     ['run', '--loss', 'db']
     """
+    return _without("--restart", argv)
+
+
+def with_total(argv: Sequence[str], trials: int) -> list[str]:
+    """The command line with the total in place of `--add-trials N`, which adds whenever it is said.
+
+    >>> with_total(["resume", "x", "--add-trials", "3"], 7)
+    ['resume', 'x', '--trials', '7']
+    """
+    return [*_without("--add-trials", argv), "--trials", str(trials)]
+
+
+def _without(option: str, argv: Sequence[str]) -> list[str]:
     kept, words = [], iter(argv)
     for word in words:
-        if word == "--restart":
+        if word == option:
             next(words, None)
-        elif not word.startswith("--restart="):
+        elif not word.startswith(f"{option}="):
             kept.append(word)
     return kept
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.chosen import limits
+from search.differences import Difference
 from search.pareto import pareto_front, scores_at_best
 from search.published import ENCODER, EPOCHS, SOURCE, PublishedRow, published_row, unlike_paper
 from search.results import SearchRecord, TrialRecord
@@ -22,7 +23,19 @@ from trainable.datasets.records import GROUPS, SPLITS, TextDataset
 from trainable.objectives import objective_words
 
 TOP_TRIALS: Final = 5
+_MOST_CHANGES: Final = 3
 _NONE: Final = "-"
+
+
+def differences_table(rows: Sequence[Difference]) -> Table:
+    """What is not as it was when the search began, or was last resumed."""
+    table = _table("not as it was")
+    table.add_column("what", overflow="fold")
+    for name in ("then", "now"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(Text(row.what), Text(row.then), Text(row.now))
+    return table
 
 
 def data_line(dataset: TextDataset) -> str:
@@ -86,6 +99,7 @@ def score_notes(record: SearchRecord, summary: Mapping[str, Any]) -> list[str]:
         notes.append(f"test by labels per document: {', '.join(parts)}")
     if summary["test_evaluations"] > 1:
         notes.append(f"the test set was opened {summary['test_evaluations']} times in this search")
+    notes += [_change_note(change) for change in summary["accepted_changes"]]
     gain = summary["gain_over_paper_values"]
     if gain:
         micro, macro = (_signed(gain[score]) for score in ("micro_f1", "macro_f1"))
@@ -192,6 +206,16 @@ def start_words(record: SearchRecord) -> str:
     if unlike_paper(record.spec):
         return "starting values"
     return "paper's loss values" if record.spec.config.tune == "head" else "paper's values"
+
+
+def _change_note(change: Mapping[str, Any]) -> str:
+    rows = change["changes"]
+    named = [f"{row['what']} {row['then']} -> {row['now']}".rstrip(" ->") for row in rows]
+    more = f" and {len(rows) - _MOST_CHANGES} more" if len(rows) > _MOST_CHANGES else ""
+    return (
+        f"run by more than one version: from attempt {change['attempt']} on "
+        f"{', '.join(named[:_MOST_CHANGES])}{more}"
+    )
 
 
 def _unlike(config: TrialConfig) -> str:

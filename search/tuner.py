@@ -6,7 +6,7 @@ Every attempt at a search, the first like any later one, builds a new Tuner on t
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -36,6 +36,7 @@ def run_trials(
     listeners: Sequence[Listener] = (),
     trainable: type | None = None,
     evaluate: Evaluate = evaluate_on_test,
+    changes: Sequence[Mapping[str, str]] = (),
 ) -> None:
     """Run what is left of a search, then score its best trial on the test set, once.
 
@@ -49,6 +50,7 @@ def run_trials(
         listeners: Get each journal event.
         trainable: The Tune trainable class; None: `trainable.trial.FineTuneTrial`.
         evaluate: Scores the winner; runs as a Ray task with a trial's resources.
+        changes: What this attempt runs with that the one before did not, for the journal.
 
     Raises:
         UsageError: the cluster is not there or too small; the study or the journal is damaged.
@@ -57,9 +59,9 @@ def run_trials(
     prepare_environment(private=spec.address is None)
     with storage_told(spec):
         attempt = _Attempt.open(spec, listeners)
-        attempt.events.emit(
-            "search_started", attempt=1 + attempt.count("search_started"), trials=spec.trials
-        )
+        number = 1 + attempt.count("search_started")
+        told = {"changes": [dict(change) for change in changes]} if changes else {}
+        attempt.events.emit("search_started", attempt=number, trials=spec.trials, **told)
     status, reason = "failed", ""
     try:
         status, reason = attempt.run(plain_arrays(data), trainable, evaluate)

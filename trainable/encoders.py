@@ -5,6 +5,7 @@ a folder, or a Hugging Face name. Imports no torch: the command line and the tok
 """
 
 import difflib
+import hashlib
 import importlib.util
 import json
 import re
@@ -66,6 +67,23 @@ def check_max_length(encoder: Path, max_length: int) -> None:
             f"setting 'max_length' must be at most {limit}, the positions of encoder "
             f"'{encoder}', got {max_length}"
         )
+
+
+def content_digest(encoder: Path) -> str:
+    """SHA-256 (hex) of the files in folder `encoder` that decide what it computes.
+
+    Configuration, tokenizer and the one file of weights that is loaded: the same encoder on
+    another machine, or under another path, has the same digest. Reads the weights: 0.2 s for
+    minilm, 1 s for BERT-base.
+    """
+    weights = next((name for name in _WEIGHT_FILES if (encoder / name).is_file()), "")
+    digest = hashlib.sha256()
+    for name in ("config.json", *_TOKENIZER_FILES, *_OTHER_FILES, weights):
+        path = encoder / name
+        if path.is_file():
+            with path.open("rb") as file:
+                digest.update(f"{name}:{hashlib.file_digest(file, 'sha256').hexdigest()}".encode())
+    return digest.hexdigest()
 
 
 def _packaged_folder() -> Path:

@@ -118,11 +118,11 @@ def spec_params(spec: Mapping[str, Any]) -> dict[str, str]:
 
 
 def version_tags(versions: Mapping[str, Any]) -> dict[str, str]:
-    """Versions, machine and git commit as tags: a resumed search may have others."""
+    """Versions, machine and git commit of the first attempt as tags."""
     tags = {}
     for key, value in _flat(versions).items():
         name = key.rpartition("/")[2]
-        if value is None or name in _NOT_TAGS:
+        if value is None or name in _NOT_TAGS or key.startswith("numbers/"):
             continue
         is_version = name == "python" or key.startswith("packages/")
         tags[f"version.{name}" if is_version else f"machine.{name}"] = str(value)

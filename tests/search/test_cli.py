@@ -25,7 +25,8 @@ GOLDEN = {
         *("--name", "--runs-dir", "--tracking-uri", *ENDURANCE, "--dry-run", "--json"),
     },
     "resume": {
-        *("name", "--trials", "--time-budget", "--address", "--tracking-uri", "--runs-dir"),
+        *("name", "--trials", "--add-trials", "--accept-changes"),
+        *("--time-budget", "--address", "--tracking-uri", "--runs-dir"),
         *("--storage", *BUDGETS, "--confirm", "--seeds", *ENDURANCE),
     },
     "list": {"--json", "--runs-dir"},
@@ -66,6 +67,10 @@ def test_the_options_are_frozen():
             "--time-budget: must be seconds or like 30m, 2h, got '2w'",
         ),
         (["run", "--loss"], "--loss: expected one argument"),
+        (
+            ["resume", "x", "--trials", "3", "--add-trials", "1"],
+            "--add-trials: not allowed with argument --trials",
+        ),
         (["export"], "the following arguments are required: NAME"),
     ],
 )

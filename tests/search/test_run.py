@@ -128,7 +128,7 @@ def test_resume_of_a_search_that_refuses_after_all(resume, tmp_path, monkeypatch
         "choose another folder\n"
     )
     (tmp_path / "runs/mine/search.lock").rmdir()
-    data = dataclasses.make_dataclass("Data", ["encoded"])(tiny_encoded())
+    data = run.Data(encoded=tiny_encoded(), description={"fingerprint": "ab" * 32}, mu=0.9)
     monkeypatch.setattr(run, "read_data", lambda *_: data)
     monkeypatch.setattr(SearchSpec, "save", denied)
     assert "/runs: cannot be written (Permission denied); choose another folder" in resume()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import logging
 import resource
 import tempfile
 import time
@@ -37,13 +38,13 @@ class SearchCase:
         Args:
             tracked: With MLflow, and a live table; else without, and lines of text.
         """
-        clock = _Clock()
         timer = PartTimer()
+        clock = _Clock(timer)
         began = time.process_time()
         with tempfile.TemporaryDirectory() as folder:
             figures = self._run(Path(folder), clock, timer, tracked=tracked)
         figures |= {"tracked": tracked, "whole_cpu_s": time.process_time() - began}
-        return figures | clock.figures(timer.seconds)
+        return figures | clock.figures()
 
     def tune_alone(self) -> dict[str, Any]:
         """The same trials by Tune with a searcher that always says the same, first in first out."""
@@ -54,14 +55,16 @@ class SearchCase:
 
         from benchmarks.tune_alone import run_tune
 
-        clock = _Clock()
+        clock = _Clock(PartTimer())
         with tempfile.TemporaryDirectory() as folder:
-            ray.init(address="local", log_to_driver=False, include_dashboard=False, num_cpus=_SLOTS)
+            quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+            ray.init(address="local", include_dashboard=False, num_cpus=_SLOTS, **quiet)
+            logging.getLogger("ray").setLevel(logging.CRITICAL)
             try:
                 run_tune(self._trials, self._epochs, Path(folder), clock)
             finally:
                 ray.shutdown()
-        return clock.figures({})
+        return clock.figures()
 
     def _run(
         self, folder: Path, clock: "_Clock", timer: PartTimer, *, tracked: bool
@@ -92,21 +95,21 @@ class SearchCase:
                 trainable=InstantTrial,
                 evaluate=_no_evaluation,
             )
-        ended, sent_s = time.process_time(), timer.seconds["MLflow"]
+        ended = time.process_time()
         unsent = not tracker.close(timeout_s=3600.0)
         catching_up_s = time.process_time() - ended
         return {
             "mlflow_catching_up_cpu_s": catching_up_s if tracked else None,
-            "mlflow_ms_per_trial_meanwhile": 1e3 * sent_s / self._trials if tracked else None,
             "mlflow_complete": not unsent if tracked else None,
             **_results(spec),
         }
 
 
 class _Clock:
-    """A listener: the CPU time and the memory of this process as trials start and end."""
+    """A listener: CPU time, its parts and the memory of this process as trials start and end."""
 
-    def __init__(self) -> None:
+    def __init__(self, timer: PartTimer) -> None:
+        self._timer = timer
         self._started: tuple[float, float] | None = None
         self._bytes_before = 0
         self._ends: list[tuple[float, float]] = []
@@ -115,11 +118,13 @@ class _Clock:
         if event["event"] == "trial_started" and self._started is None:
             self._started = _now()
             self._bytes_before = resident_bytes()
+            self._parts_before = dict(self._timer.seconds)
         elif event["event"] == "trial_ended":
             self._ends.append(_now())
             self._bytes_after = resident_bytes()
+            self._parts_after = dict(self._timer.seconds)
 
-    def figures(self, parts: Mapping[str, float]) -> dict[str, Any]:
+    def figures(self) -> dict[str, Any]:
         """Of the time from the start of the first trial to the end of the last one."""
         assert self._started is not None, "a search has trials"
         trials, (cpu, wall) = len(self._ends), self._started
@@ -132,7 +137,8 @@ class _Clock:
             "cpu_ms_per_late_trial": 1e3 * (self._ends[-1][0] - late) / last,
             "wall_ms_per_trial": 1e3 * (self._ends[-1][1] - wall) / trials,
             "parts_ms_per_trial": {
-                part: 1e3 * seconds / trials for part, seconds in sorted(parts.items())
+                part: 1e3 * (seconds - self._parts_before.get(part, 0.0)) / trials
+                for part, seconds in sorted(self._parts_after.items())
             },
             "kib_per_trial": (self._bytes_after - self._bytes_before) / 1024 / trials,
             "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,

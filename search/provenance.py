@@ -41,7 +41,10 @@ DECIDING_PACKAGES: Final = (
     "scikit-learn",
 )
 """Of `PACKAGES`, those whose version changes what is proposed, trained or stopped."""
-DECIDING_MODULES: Final = ("outcome", "searcher", "study", "tuner", "winner")
+DECIDING_MODULES: Final = (
+    *("outcome", "samplers", "searcher", "study", "study_storage", "tpe", "tuner", "winner"),
+    *("confirm", "confirm_tune", "confirmation", "fitting"),
+)
 """Of `search`: what proposes, stops and judges. The rest of it checks, records and shows."""
 
 _DIGEST: Final = 12

@@ -7,7 +7,8 @@ up to half a minute.
 
 Numbers are Optuna's. A trial is proposed from (seed, number of trials asked for before it, ends
 told so far) alone. An interrupted trial and its rerun count once: a search that was killed, and had
-one trial at a time, goes on with the proposals that it would have made. States:
+one trial at a time, goes on with the proposals that it would have made (but that first points still
+waiting are tried before a rerun). States:
 
     COMPLETE  completed; its value is the objective of the best epoch
     PRUNED    stopped by ASHA, or on request; intermediate values with the epoch it was stopped on

@@ -19,8 +19,14 @@ from typing import Any, Final
 
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.exceptions import DuplicatedStudyError
-from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
-from optuna.storages._rdb.models import TrialParamModel
+from optuna.storages import InMemoryStorage, RDBStorage
+from optuna.storages._rdb.models import (
+    TrialModel,
+    TrialParamModel,
+    TrialSystemAttributeModel,
+    TrialUserAttributeModel,
+)
+from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -56,6 +62,24 @@ def _write_ahead(connection: sqlite3.Connection, _: object) -> None:
 class _Database(RDBStorage):
     """Writes a sampled value without two questions to the database: the memory has checked it."""
 
+    def begin(self, trial_id: int, trial: FrozenTrial) -> None:
+        """Write that a trial that waited runs, with what was sampled, in one transaction."""
+        with _create_scoped_session(self.scoped_session) as session:
+            there = TrialModel.find_or_raise_by_id(trial_id, session, for_update=True)
+            for name, value in trial.params.items():
+                distribution = trial.distributions[name]
+                internal = distribution.to_internal_repr(value)
+                self._set_trial_param_without_commit(
+                    session, trial_id, name, internal, distribution
+                )
+            for model, attrs in (
+                (TrialUserAttributeModel, trial.user_attrs),
+                (TrialSystemAttributeModel, trial.system_attrs),
+            ):
+                for key, value in attrs.items():
+                    self._set_trial_attr_without_commit(session, model, trial_id, key, value)
+            there.state, there.datetime_start = trial.state, trial.datetime_start
+
     def _set_trial_param_without_commit(
         self,
         session: Any,
@@ -85,32 +109,35 @@ class StudyMirror(InMemoryStorage):
         database: The storage that outlives this process.
     """
 
-    def __init__(self, database: BaseStorage) -> None:
+    def __init__(self, database: _Database) -> None:
         super().__init__()
         self._database = database
         self._study_there = -1
         self._ids_there: dict[int, int] = {}
-        self._batched: list[int] | None = None
+        self._batched: dict[int, None] | None = None
 
     @contextlib.contextmanager
     def whole_trials(self) -> Iterator[None]:
-        """Within: trials that are made are written at the end, each in one transaction.
+        """Within: trials that are made, or begin, are written at the end, each in one transaction.
 
         None of them is written if the block raises: the study then has to be opened again.
         """
-        self._batched = []
+        self._batched = {}
         try:
             yield
-            for trial_id in self._batched:
-                self._write_trial(trial_id)
+            batched = tuple(self._batched)
         finally:
             self._batched = None
+        for trial_id in batched:
+            if trial_id in self._ids_there:
+                self._database.begin(self._ids_there[trial_id], self.get_trial(trial_id))
+            else:
+                self._write_trial(trial_id)
 
     def close(self) -> None:
         """Leave the database: SQLite then puts its log away. Nothing can be written any more."""
-        if isinstance(self._database, RDBStorage):
-            self._database.remove_session()
-            self._database.engine.dispose()
+        self._database.remove_session()
+        self._database.engine.dispose()
 
     def create_new_study(
         self, directions: Sequence[StudyDirection], study_name: str | None = None
@@ -135,7 +162,7 @@ class StudyMirror(InMemoryStorage):
         if self._batched is None:
             self._write_trial(trial_id)
         else:
-            self._batched.append(trial_id)
+            self._batched[trial_id] = None
         return trial_id
 
     def set_trial_param(
@@ -206,5 +233,7 @@ class StudyMirror(InMemoryStorage):
         )
 
     def _write(self, trial_id: int, method: str, *args: Any) -> None:
-        if trial_id in self._ids_there:  # else it is written whole, later
+        if self._batched is not None:
+            self._batched[trial_id] = None  # it is written whole, later
+        else:
             getattr(self._database, method)(self._ids_there[trial_id], *args)

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
+from search import study_storage
 from search.outcome import Outcome
 from search.study import SearchStudy
 from spaces import space_for
@@ -26,6 +27,8 @@ WRITES = (
     *("create_new_study", "_create_new_trial", "_set_trial_param", "set_trial_state_values"),
     *("set_trial_intermediate_value", "set_trial_user_attr", "set_trial_system_attr"),
 )
+WRITES_OF_A_TRIAL = 6
+"""Itself, whole; two epochs; status and reason; state."""
 STATUSES = ("completed", "stopped", "diverged", "completed", "failed")
 
 
@@ -41,10 +44,11 @@ class Disk:
         """Writes until the kill; None: never."""
         self.kills = 0
         for name in WRITES:
-            self._guard(monkeypatch, name)
+            self._guard(monkeypatch, optuna.storages.RDBStorage, name)
+        self._guard(monkeypatch, study_storage._Database, "begin")
 
-    def _guard(self, monkeypatch, name):
-        real = getattr(optuna.storages.RDBStorage, name)
+    def _guard(self, monkeypatch, kind, name):
+        real = getattr(kind, name)
 
         def write(storage, *args, **kwargs):
             if self.left == 0:
@@ -55,7 +59,7 @@ class Disk:
                 self.left -= 1
             return real(storage, *args, **kwargs)
 
-        monkeypatch.setattr(optuna.storages.RDBStorage, name, write)
+        monkeypatch.setattr(kind, name, write)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -75,9 +79,9 @@ def disk(monkeypatch):
     return Disk(monkeypatch)
 
 
-def opened(folder, startup=4):
+def opened(folder, startup=4, points=POINTS):
     study = SearchStudy(folder, name="s", space=SPACE, seed=3, startup_trials=startup)
-    study.open(*POINTS)
+    study.open(*points)
     return study
 
 
@@ -87,7 +91,7 @@ def run_one(study, ray_id, nth):
     value = 1 / (1 + abs(params["gamma"] - 1.7))
     for epoch in (1, 2):
         study.report(ray_id, epoch, value * epoch / 2)
-    study.finish(ray_id, Outcome(STATUSES[nth % len(STATUSES)], "why"), value)
+    study.finish(ray_id, Outcome(STATUSES[nth % len(STATUSES)], "why"), [value])
 
 
 def told(study):
@@ -102,7 +106,7 @@ def search(folder, trials, disk, kill_at, startup):
     """`trials` one after another; the n-th is killed once, at its `kill_at(n)`-th write."""
     folder.mkdir()
     process, killed = 0, set()
-    study = opened(folder, startup)
+    study = opened(folder, startup, POINTS[:1])
     while (nth := len(study.ended)) < trials:
         if nth not in killed:
             killed.add(nth)
@@ -111,7 +115,7 @@ def search(folder, trials, disk, kill_at, startup):
             run_one(study, f"ray-{process}", nth)
             disk.left = None
         except KilledError:
-            study = opened(folder, startup)
+            study = opened(folder, startup, POINTS[:1])
         process += 1
     return study
 
@@ -120,8 +124,8 @@ def search(folder, trials, disk, kill_at, startup):
 def test_killed_at_every_write_of_a_trial(tmp_path, disk, startup):
     trials = 22
     straight = search(tmp_path / "a", trials, disk, lambda _: None, startup)
-    killed = search(tmp_path / "b", trials, disk, lambda nth: nth, startup)
-    assert disk.kills >= 17  # a trial is some 18 writes, and one of them each time
+    killed = search(tmp_path / "b", trials, disk, lambda nth: nth % WRITES_OF_A_TRIAL, startup)
+    assert disk.kills == trials
     assert told(killed) == told(straight)
     params = [tuple(sorted(trial.params.items())) for trial in killed.ended]
     assert len(set(params)) == trials
@@ -196,7 +200,8 @@ def play(folder, disk, steps, trials):
                 study.report(running[step[1] % len(running)], 1, 0.5)
             elif step[0] == "finish" and running:
                 ray_id = running[step[1] % len(running)]
-                study.finish(ray_id, Outcome(STATUSES[process % 5], "why"), 0.1 + process / 100)
+                value = 0.1 + process / 100
+                study.finish(ray_id, Outcome(STATUSES[process % 5], "why"), [value])
                 running.remove(ray_id)
         except KilledError:
             study, running = opened(folder), []

@@ -24,6 +24,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     names = {field.name for field in dataclasses.fields(RunRequest)}
     said = {name: value for name, value in vars(options).items() if name in names}
     lists = {"settings": tuple(options.settings), "points": tuple(options.points)}
+    lists["warm_start"] = tuple(options.warm_start)
     request = RunRequest(**{**said, **lists})
     if options.restart is not None:
         return _supervised(options, _name_of(request), terminal)

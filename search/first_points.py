@@ -30,7 +30,7 @@ def first_points(record: SearchRecord, spec: SearchSpec) -> tuple[dict[str, Any]
         raise UsageError(
             f"--start-from {name}: no trial of it has finished an epoch; name another search"
         )
-    shared = _shared(record.spec, spec)
+    shared = shared_settings(record.spec, spec)
     if not shared:
         raise UsageError(
             f"--start-from {name}: it searched {', '.join(record.spec.space.names) or 'nothing'}, "
@@ -45,7 +45,8 @@ def first_points(record: SearchRecord, spec: SearchSpec) -> tuple[dict[str, Any]
     return tuple(points[:MOST_POINTS])
 
 
-def _shared(earlier: SearchSpec, spec: SearchSpec) -> list[str]:
+def shared_settings(earlier: SearchSpec, spec: SearchSpec) -> list[str]:
+    """The settings of which an earlier search can tell something to `spec`."""
     alike = (earlier.config.tune, earlier.config.encoder) == (spec.config.tune, spec.config.encoder)
     shared = [dim for dim in spec.space.dimensions if dim.name in earlier.space.names]
     return [dim.name for dim in shared if alike or dim.role == "scientific"]

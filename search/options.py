@@ -95,8 +95,20 @@ def _add_how(how: Any) -> None:
     how.add_argument(
         "--start-from", metavar="NAME", help="first points: the best of an earlier search"
     )
+    _add_warm_start(how)
     _add_confirm(how)
     how.add_argument("--seed", type=whole, metavar="N", help="of the sampler and of training")
+
+
+def _add_warm_start(how: Any) -> None:
+    how.add_argument(
+        "--warm-start",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="the sampler knows the trials of an earlier search on these data, without trying them "
+        "again as --start-from does; repeatable",
+    )
 
 
 def _add_where(where: Any) -> None:

@@ -49,6 +49,7 @@ class RunRequest:
     hang_timeout: float | None = None
     """Seconds; 0: none."""
     start_from: str | None = None
+    warm_start: tuple[str, ...] = ()
     confirm: int | None = None
     seeds: int | None = None
     seed: int | None = None

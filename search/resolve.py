@@ -71,6 +71,7 @@ def resolve(request: RunRequest, hardware: Hardware, *, mu: float | None = None)
         trials=trials,
         **_budgets(request, preset),
         sampler=_first(request.sampler, TPE),
+        warm_start=tuple(dict.fromkeys(request.warm_start)),
         pareto="," in (request.objective or ""),
         points=tuple(read_point(path, space) for path in request.points),
         storage=absolute_uri(request.storage),

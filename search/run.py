@@ -5,6 +5,7 @@ whatever happens - Ctrl-C, a dead tracker, a plot that fails - what was measured
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ from search.tables import (
 )
 from search.tracking import Tracker
 from search.tuner import run_trials
+from search.warm_start import EarlierTrial, gather, write_warm_start
 from trainable.config import LOSS_HYPERPARAMETERS, TrialConfig
 from trainable.datasets import TooFewDocumentsError, load_dataset
 from trainable.encoded import EncodedDataset
@@ -94,12 +96,15 @@ def run_search(request: RunRequest, terminal: Terminal) -> int:
     for warning in preflight.points_left_out(spec):
         terminal.warn(warning)
     _say_mu(spec, data, terminal)
+    warm = gather(spec, data.description["fingerprint"]) if spec.warm_start else ()
+    if warm:
+        terminal.say(f"warm start: {len(warm)} trials of {', '.join(spec.warm_start)}")
     if request.dry_run:
         return dry_run(spec, data.encoded, hardware, out, as_json=request.json)
     say_outlook(spec, data.encoded, hardware, terminal)
     preflight.make_folder(spec)
     with preflight.own_folder(spec.folder):
-        _write_start(spec, data, hardware)
+        _write_start(spec, data, hardware, warm)
         try:
             return _search(spec, data.encoded, terminal)
         except UsageError:
@@ -123,6 +128,8 @@ def _say_mu(spec: SearchSpec, data: Data, terminal: Terminal) -> None:
 
 def _earlier(request: RunRequest, spec: SearchSpec) -> SearchRecord | None:
     """The search to start from, if there is one and it has something to give."""
+    for name in spec.warm_start:
+        preflight.find_search(name, Path(spec.runs_dir))
     if request.start_from is None:
         return None
     record = load_search(preflight.find_search(request.start_from, Path(spec.runs_dir)))
@@ -182,10 +189,14 @@ def read_data(config: TrialConfig, terminal: Terminal, hardware: Hardware) -> Da
     )
 
 
-def _write_start(spec: SearchSpec, data: Data, hardware: Hardware) -> None:
+def _write_start(
+    spec: SearchSpec, data: Data, hardware: Hardware, warm: Sequence[EarlierTrial]
+) -> None:
     """The files that say what is searched; a folder that cannot hold them goes again."""
     try:
         spec.save(spec.folder / SPEC_NAME)
+        if warm:
+            write_warm_start(spec.folder, warm)
         write_json(spec.folder / DATASET_NAME, data.description)
         origin = describe_origin(spec, hardware, Path.cwd(), data=data.description["fingerprint"])
         write_json(spec.folder / VERSIONS_NAME, origin)

@@ -12,7 +12,7 @@ samplers that keep state of their own between proposals (CMA-ES in part) lose it
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,18 +20,22 @@ from trainable.errors import UsageError, one_line, unknown_name
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial
 
 HUB: Final = "hub:"
 TPE: Final = "tpe"
 
 
-def make_sampler(name: str, *, seed: int, startup_trials: int) -> "BaseSampler":
+def make_sampler(
+    name: str, *, seed: int, startup_trials: int, earlier: "Sequence[FrozenTrial]" = ()
+) -> "BaseSampler":
     """The sampler of that name.
 
     Args:
         name: See the module.
         seed: Of all its draws, for one proposal.
         startup_trials: Random draws before a model takes over, where there is one.
+        earlier: Trials of other searches to learn from; for TPE alone.
 
     Raises:
         UsageError: no such sampler, or one of OptunaHub that cannot be had.
@@ -39,6 +43,8 @@ def make_sampler(name: str, *, seed: int, startup_trials: int) -> "BaseSampler":
     if name.startswith(HUB):
         return _from_hub(name.removeprefix(HUB), seed)
     check_sampler_name(name)
+    if name == TPE:
+        return _tpe(seed, startup_trials, earlier)
     return _MAKERS[name](seed, startup_trials)
 
 
@@ -48,7 +54,7 @@ def check_sampler_name(name: str) -> None:
         raise unknown_name("sampler", name, (*_MAKERS, f"{HUB}NAME"))
 
 
-def _tpe(seed: int, startup_trials: int) -> "BaseSampler":
+def _tpe(seed: int, startup_trials: int, earlier: "Sequence[FrozenTrial]" = ()) -> "BaseSampler":
     from search.tpe import RecentTPESampler
 
     return RecentTPESampler(
@@ -57,6 +63,7 @@ def _tpe(seed: int, startup_trials: int) -> "BaseSampler":
         multivariate=True,
         group=True,
         constant_liar=True,
+        earlier=earlier,
     )
 
 

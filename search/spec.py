@@ -90,6 +90,8 @@ class SearchSpec:
     starts anew then."""
     sampler: str = TPE
     """A name of `search.samplers`."""
+    warm_start: tuple[str, ...] = ()
+    """Earlier searches whose trials the sampler knows (`search.warm_start`)."""
     pareto: bool = False
     """Whether the scores of `config.objective` are traded off instead of averaged. ASHA and the
     winner go by their mean all the same."""
@@ -134,6 +136,12 @@ class SearchSpec:
         not_negative("hang-timeout", self.hang_timeout_s or 0.0)
         at_least("patience", self.patience, 0)
         check_sampler_name(self.sampler)
+        if self.warm_start and (self.sampler != TPE or self.pareto):
+            raise UsageError(
+                "--warm-start is for TPE with one objective: leave out "
+                f"{'the second score' if self.pareto else f'--sampler {self.sampler}'}, or use "
+                "--start-from"
+            )
         if self.pareto and len(scores_of(self.config.objective)) != 2:
             raise UsageError(
                 f"a Pareto front is of two scores, got objective '{self.config.objective}': "
@@ -216,6 +224,7 @@ class SearchSpec:
             "config": self.config.to_mapping(),
             "space": self.space.to_mapping(),
             "points": [dict(point) for point in self.points],
+            "warm_start": list(self.warm_start),
             "address": without_credentials(self.address),
             "storage": without_credentials(self.storage),
             "tracking_uri": without_credentials(self.tracking_uri),
@@ -235,6 +244,9 @@ class SearchSpec:
         for name, field in fields.items():
             if name not in values and field.default is dataclasses.MISSING:
                 raise UsageError(f"the key '{name}' is missing")
+        earlier = values.get("warm_start", [])
+        if not isinstance(earlier, list) or not all(isinstance(name, str) for name in earlier):
+            raise UsageError(f"'warm_start' must be a list of searches, got {earlier!r}")
         points = values.get("points", [])
         if not isinstance(points, list) or not all(isinstance(p, Mapping) for p in points):
             raise UsageError(f"'points' must be a list of settings, got {points!r}")
@@ -246,9 +258,10 @@ class SearchSpec:
                 **{
                     name: plain_value(fields[name], values[name])
                     for name in values
-                    if name != "points"
+                    if name not in ("points", "warm_start")
                 },
                 "points": tuple(points),
+                "warm_start": tuple(earlier),
                 "config": TrialConfig.from_mapping(values["config"]),
                 "space": Space.from_mapping(values["space"]),
             }

@@ -33,6 +33,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.outcome import INTERRUPTED, Outcome
 from search.samplers import TPE, make_sampler
 from search.study_storage import StudyMirror, open_storage
+from search.warm_start import EarlierTrial, as_optuna
 from spaces import Space
 from trainable.errors import UsageError
 
@@ -81,6 +82,7 @@ class SearchStudy:
         sampler: A name of `search.samplers`.
         pareto: Names of the scores to trade off; empty: the objective alone.
         storage: Address of a database; None: SQLite in the folder.
+        earlier: Trials of other searches, for the sampler to learn from.
     """
 
     def __init__(
@@ -94,12 +96,14 @@ class SearchStudy:
         sampler: str = TPE,
         pareto: tuple[str, ...] = (),
         storage: str | None = None,
+        earlier: Sequence[EarlierTrial] = (),
     ) -> None:
         self.folder, self.name, self.space, self.seed = folder, name, space, seed
         self.pareto = pareto
         self._startup_trials = startup_trials
         self._sampler_name = sampler
         self._url = storage
+        self._earlier = tuple(earlier)
         self._study: optuna.Study | None = None
         self._storage: StudyMirror | None = None
         self._asked = 0
@@ -257,7 +261,18 @@ class SearchStudy:
 
     def _sampler(self) -> optuna.samplers.BaseSampler:
         seed = int(np.random.SeedSequence([self.seed, self._asked]).generate_state(1)[0])
-        return make_sampler(self._sampler_name, seed=seed, startup_trials=self._startup_trials)
+        return make_sampler(
+            self._sampler_name,
+            seed=seed,
+            startup_trials=self._startup_trials,
+            earlier=as_optuna(self._earlier, self.space, self._paper_curve),
+        )
+
+    @property
+    def _paper_curve(self) -> dict[int, float]:
+        """Of trial 0, or of its rerun; empty before its end."""
+        reruns = (t for t in self.ended if 0 in (t.number, *self.predecessors(t.number)))
+        return next((curve_of(trial) for trial in reruns), {})
 
 
 def curve_of(trial: FrozenTrial) -> dict[int, float]:

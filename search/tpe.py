@@ -10,6 +10,7 @@ several scores to trade off (Pareto) see all trials: which are the best depends 
 """
 
 import heapq
+from collections.abc import Sequence
 from typing import Any, Final
 
 from optuna.distributions import BaseDistribution
@@ -28,11 +29,19 @@ class RecentTPESampler(TPESampler):
     Args:
         most_others: How many trials besides the best ones it learns from; at least 250, so that
             Optuna takes as many for the best as it would of all.
+        earlier: Trials of other searches, which it learns from too; not with several scores.
         options: Of Optuna's TPESampler.
     """
 
-    def __init__(self, *, most_others: int = MOST_OTHERS, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        most_others: int = MOST_OTHERS,
+        earlier: Sequence[FrozenTrial] = (),
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
+        self._earlier = list(earlier)
         self._most_others = most_others
         self._view: Any = None
 
@@ -65,7 +74,8 @@ class RecentTPESampler(TPESampler):
         if study._is_multi_objective():
             return study
         if self._view is None:
-            trials = that_matter(study.get_trials(deepcopy=False), self._most_others)
+            known = [*self._earlier, *study.get_trials(deepcopy=False)]
+            trials = that_matter(known, self._most_others)
             self._view = _View(study, trials)
         return self._view
 

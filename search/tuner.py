@@ -22,6 +22,7 @@ from search.outcome import outcome_of_error
 from search.record_errors import cannot_record, storage_failures, storage_told
 from search.spec import SearchSpec
 from search.study import SearchStudy, curve_of, startup_trials
+from search.warm_start import read_warm_start
 from search.winner import drop_stale_weights, evaluate_on_test
 from trainable.config import BEST_OBJECTIVE
 from trainable.encoded import EncodedDataset
@@ -101,6 +102,7 @@ class _Attempt:
             sampler=spec.sampler,
             pareto=spec.pareto_scores,
             storage=spec.storage,
+            earlier=read_warm_start(spec.folder),
         )
         past = read_journal(journal.path)
         study.open(spec.space.paper_point(), *spec.points, new=not past)

@@ -20,6 +20,7 @@ GOLDEN = {
         *("--trials", "--grace-period", "--reduction-factor", "--time-budget", "--seed"),
         *("--cpus-per-trial", "--gpus-per-trial", "--max-concurrent", "--address"),
         *("--checkpoint-every", "--start-from", "--objective", "--sampler", "--point", "--storage"),
+        "--warm-start",
         *BUDGETS,
         *("--confirm", "--seeds"),
         *("--name", "--runs-dir", "--tracking-uri", *ENDURANCE, "--dry-run", "--json"),

@@ -7,7 +7,6 @@ Every attempt at a search, the first like any later one, builds a new Tuner on t
 import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
 from typing import Any, Final
 
 from search import confirm
@@ -24,7 +23,6 @@ from search.spec import SearchSpec
 from search.study import SearchStudy, curve_of, startup_trials
 from search.warm_start import read_warm_start
 from search.winner import drop_stale_weights, evaluate_on_test
-from trainable.config import BEST_OBJECTIVE
 from trainable.encoded import EncodedDataset
 
 _SEALED: Final = "the test set stays sealed"
@@ -254,28 +252,12 @@ class _Attempt:
 def build_scheduler(spec: SearchSpec, study: SearchStudy) -> Any:
     """ASHA with the rungs that the study's intermediate values fill.
 
-    Tune never saves rungs. Every trial that reached one counts, but for an interrupted one that
-    runs again: it would stand there twice.
+    Every trial that reached a rung counts, but for an interrupted one that runs again: it would
+    stand there twice.
     """
-    from ray.tune.schedulers import AsyncHyperBandScheduler
+    from search.asha import Asha
 
-    from search.live_trials import LooksAtLiveTrials
-
-    class Asha(LooksAtLiveTrials, AsyncHyperBandScheduler):
-        pass
-
-    scheduler = Asha(
-        time_attr="epoch",
-        metric=BEST_OBJECTIVE,
-        mode="max",
-        max_t=spec.longest.epochs,
-        grace_period=min(spec.grace_period, spec.longest.epochs),
-        reduction_factor=spec.reduction_factor,
-        brackets=1,
-    )
+    scheduler = Asha(spec.rungs, spec.reduction_factor)
     for trial in study.ended:
-        past: Any = SimpleNamespace(trial_id=f"study-{trial.number}")
-        scheduler.on_trial_add(None, past)
-        for epoch, value in sorted(curve_of(trial).items()):
-            scheduler.on_trial_result(None, past, {"epoch": epoch, BEST_OBJECTIVE: value})
+        scheduler.remember(f"study-{trial.number}", curve_of(trial))
     return scheduler

@@ -447,16 +447,14 @@ def test_asha_is_rebuilt_from_the_study(search):
     search.study.interrupt_open()  # c runs again: it must not stand on a rung twice
 
     scheduler = build_scheduler(search.spec, search.study)
-    rungs = {epoch: sorted(seen.values()) for epoch, seen in scheduler._brackets[0]._rungs}
-    assert {epoch: values for epoch, values in rungs.items() if epoch < EPOCHS} == {
+    assert {epoch: sorted(seen.values()) for epoch, seen in scheduler.rungs.items()} == {
         1: [0.5, 0.6],
         2: [0.6, 0.7],
     }
     new = SimpleNamespace(trial_id="new")
     scheduler.on_trial_add(None, new)
     assert scheduler.on_trial_result(None, new, {"epoch": 1, BEST_OBJECTIVE: 0.5}) == "STOP"
-    assert scheduler._metric == BEST_OBJECTIVE
-    assert scheduler._max_t == EPOCHS
+    assert scheduler.metric == BEST_OBJECTIVE
 
 
 def test_an_attempt_begins_with_weights_that_the_journal_knows(search):

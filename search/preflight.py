@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from search.cluster_check import check_cluster
+from search.grace import least_grace
 from search.hardware import Hardware
 from search.lock import hold
 from search.presets import most_concurrent
@@ -138,15 +139,22 @@ def disk_bytes(spec: SearchSpec) -> int:
 def warnings_of(spec: SearchSpec) -> list[str]:
     """What will run, but perhaps not as meant."""
     found = []
+    least = least_grace(spec.config, spec.space)
     if not spec.rungs:
+        what = "warm up less" if spec.grace_period == least > 1 else "lower the grace period"
         found.append(
             f"ASHA cannot stop any trial: no rung lies before the last epoch (--grace-period "
-            f"{spec.grace_period}, --epochs {spec.longest.epochs}); lower the grace period"
+            f"{spec.grace_period}, --epochs {spec.longest.epochs}); {what}"
         )
     elif spec.trials <= spec.reduction_factor:
         found.append(
             f"{spec.trials} trials are too few for ASHA to choose among with "
             f"--reduction-factor {spec.reduction_factor}"
+        )
+    if spec.rungs and spec.grace_period < least:
+        found.append(
+            f"--grace-period {spec.grace_period} ends before the longest warm-up does: ASHA would "
+            f"judge trials by their warm-up; give {least} or more"
         )
     for name in spec.space.without_paper_value:
         found.append(

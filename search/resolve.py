@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from search.confirmation import DEFAULT_SEEDS, SEEDS_ALONE
+from search.grace import preset_grace
 from search.hardware import Hardware
 from search.presets import (
     AUTO,
@@ -75,7 +76,7 @@ def resolve(request: RunRequest, hardware: Hardware, *, mu: float | None = None)
         pareto="," in (request.objective or ""),
         points=tuple(read_point(path, space) for path in request.points),
         storage=absolute_uri(request.storage),
-        grace_period=_grace_period(request, preset, config),
+        grace_period=_first(request.grace_period, preset_grace(preset, config, space)),
         reduction_factor=_first(request.reduction_factor, preset.reduction_factor),
         cpus_per_trial=resources.cpus_per_trial,
         gpus_per_trial=resources.gpus_per_trial,
@@ -169,13 +170,6 @@ def _budgets(request: RunRequest, preset: Preset) -> dict[str, Any]:
         "disk_budget_gib": request.disk_budget,
         "patience": _first(request.patience, 0),
     }
-
-
-def _grace_period(request: RunRequest, preset: Preset, config: TrialConfig) -> int:
-    """The preset's grace shrinks with --epochs, so that fewer epochs still leave a rung."""
-    if request.grace_period is not None:
-        return request.grace_period
-    return max(1, min(preset.grace_period, config.epochs // 2))
 
 
 def _resources(

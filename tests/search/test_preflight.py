@@ -291,6 +291,16 @@ def test_warnings(tmp_path):
         "ASHA cannot stop any trial: no rung lies before the last epoch (--grace-period 1, "
         "--epochs 1); lower the grace period"
     ]
+    assert warned(settings=("warmup_fraction=0.9",)) == [
+        "ASHA cannot stop any trial: no rung lies before the last epoch (--grace-period 7, "
+        "--epochs 6); warm up less"
+    ]
+    assert warned(settings=("warmup_fraction=0.4",)) == []
+    assert warned(settings=("warmup_fraction=0.4",), grace_period=4) == []
+    assert warned(settings=("warmup_fraction=0.4",), grace_period=3) == [
+        "--grace-period 3 ends before the longest warm-up does: ASHA would judge trials by their "
+        "warm-up; give 4 or more"
+    ]
     assert warned(trials=2) == [
         "2 trials are too few for ASHA to choose among with --reduction-factor 2"
     ]

@@ -16,6 +16,7 @@ from search.confirm_summary import pairs_with_paper, summarize_confirmation
 from search.files import write_json
 from search.pareto import pareto_front, scores_at_best
 from search.results import SearchRecord, TrialRecord
+from search.rising import rising_trials, trials_catching_up
 from trainable.datasets.records import GROUPS
 from trainable.paths import write_text
 
@@ -48,6 +49,8 @@ def summarize(record: SearchRecord) -> dict[str, Any]:
         **_pareto(record),
         "accepted_changes": [dict(change) for change in record.accepted_changes],
         "trials": _counts(record),
+        "rising_at_stop": rising_trials(record),
+        "catching_up_at_stop": trials_catching_up(record),
         "epochs": record.epochs_spent,
         "wall_s": round(record.wall_s, 3),
     }

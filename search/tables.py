@@ -25,6 +25,8 @@ from trainable.objectives import objective_words
 TOP_TRIALS: Final = 5
 _MOST_CHANGES: Final = 3
 _NONE: Final = "-"
+_NAMED: Final = 8
+"""Trials that a note names."""
 
 
 def differences_table(rows: Sequence[Difference]) -> Table:
@@ -108,6 +110,8 @@ def score_notes(record: SearchRecord, summary: Mapping[str, Any]) -> list[str]:
         notes.append(
             f"gain over the {start_words(record)} on validation: micro {micro}, macro {macro}{over}"
         )
+    if summary["rising_at_stop"]:
+        notes.append(_rising(summary))
     config = record.spec.longest
     if published_row(config.dataset, config.loss):
         notes.append(f"published: {SOURCE}, {ENCODER} on all documents{_unlike(config)}")
@@ -151,6 +155,20 @@ def counts_line(summary: Mapping[str, Any]) -> str:
         f"{summary['trials']['total']} trials ({ended or 'none began'}), "
         f"{summary['epochs']} epochs, {runs}{duration(summary['wall_s'])}"
     )
+
+
+def _rising(summary: Mapping[str, Any]) -> str:
+    """Whom a longer grace period might have served."""
+    rising, close = summary["rising_at_stop"], summary["catching_up_at_stop"]
+    said = (
+        f"still rising when ASHA stopped them: {len(rising)} of "
+        f"{summary['trials'].get('stopped', 0)} stopped trials"
+    )
+    if not close:
+        return f"{said}; none was catching up with the best"
+    named = ", ".join(map(str, close[:_NAMED]))
+    more = f" and {len(close) - _NAMED} more" if len(close) > _NAMED else ""
+    return f"{said}; catching up with the best: {named}{more} (a longer --grace-period would tell)"
 
 
 def _table(title: str) -> Table:

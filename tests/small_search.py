@@ -71,7 +71,8 @@ def resume_command(runs_dir, name):
     """The exit code of the real command, whose trials are dummies; its spec names an encoder."""
     from search import cli, run
 
-    data = run.Data(encoded=_load("tiny").tiny_encoded(), description={}, mu=0.5)
+    description = {"fingerprint": "none"}
+    data = run.Data(encoded=_load("tiny").tiny_encoded(), description=description, mu=0.5)
     run.read_data = lambda *_: data
     run.run_trials = lambda spec, _data, **options: run_dummies(spec, **options)
     return cli.main(["resume", name, "--runs-dir", runs_dir])

@@ -43,7 +43,8 @@ DECIDING_PACKAGES: Final = (
 """Of `PACKAGES`, those whose version changes what is proposed, trained or stopped."""
 DECIDING_MODULES: Final = (
     *("outcome", "samplers", "searcher", "study", "study_storage", "tpe", "tuner", "winner"),
-    *("confirm", "confirm_tune", "confirmation", "fitting", "warm_start"),
+    *("asha", "confirm", "confirm_tune", "confirmation", "fitting", "grace", "live_trials"),
+    "warm_start",
 )
 """Of `search`: what proposes, stops and judges. The rest of it checks, records and shows."""
 

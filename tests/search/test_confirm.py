@@ -25,7 +25,9 @@ RISEN = 1 - 0.5**4
 
 
 def spec_of(tmp_path, **changes):
-    values = {"trials": 4, "epochs": 4, "max_concurrent": 1, "confirm": 2, "seeds": 3}
+    # stopped at epoch 2, trial 2 is still the second best
+    values = {"trials": 4, "epochs": 4, "grace_period": 2, "max_concurrent": 1}
+    values |= {"confirm": 2, "seeds": 3}
     return small_spec(tmp_path, **{**values, **changes})
 
 

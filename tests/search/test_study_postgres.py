@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -25,12 +26,16 @@ def programs():
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory):
+def database():
     """Address of an empty database, with a user and a password."""
     bin_folder = programs()
-    home = tmp_path_factory.mktemp("pg")
-    for folder in (home, *home.parents[:2]):
-        folder.chmod(0o755)
+    # not below pytest's own folder, into which PostgreSQL's user may not look
+    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp", ignore_cleanup_errors=True) as name:
+        yield from served(bin_folder, Path(name))
+
+
+def served(bin_folder, home):
+    home.chmod(0o755)
     as_user = []
     if os.getuid() == 0:  # PostgreSQL refuses root
         shutil.chown(home, "postgres")

@@ -81,7 +81,7 @@ def check_new_starts(spec, trials):
     assert trials[7].intermediate_values == {1: 0.99 / 2, 2: 0.99 * 0.75}
     rows = [e["epoch"] for e in events_of(spec, "epoch") if e["trial"] == 8]
     assert rows == [1, 2, 1, 2, 3, 4, 5, 6]
-    assert trials[8].value == 0.75 * (1 - 0.5**6)
+    assert trials[8].value == 0.97 * (1 - 0.5**6)
     restarts = [event["trial"] for event in events_of(spec, "trial_restarted")]
     assert restarts == [3, 4, 6, 8]  # each once
 
@@ -92,7 +92,7 @@ def test_every_end_is_told_as_what_it_was(tmp_path, scratch_root):
         spec,
         {
             "quality": dict(
-                zip("012345678", (0.6, 0.7, 0.2, 0.9, 0.8, 0.85, 0.95, 0.99, 0.75), strict=True)
+                zip("012345678", (0.6, 0.7, 0.2, 0.9, 0.8, 0.85, 0.95, 0.99, 0.97), strict=True)
             ),
             "acts": {
                 "1": ["diverge", 3],
@@ -155,8 +155,8 @@ def test_every_end_is_told_as_what_it_was(tmp_path, scratch_root):
     assert workers[0] == workers[1] == workers[2]
 
     report = json.loads((spec.folder / "test_report.json").read_text())
-    assert (report["trial"], report["threshold"], report["micro_f1"]) == (4, 0.4, 0.66)
-    assert report["learning_rate"] == trials[4].params["learning_rate"]
+    assert (report["trial"], report["threshold"], report["micro_f1"]) == (8, 0.4, 0.66)
+    assert report["learning_rate"] == trials[8].params["learning_rate"]
     [ended] = events_of(spec, "search_ended")
     assert (ended["status"], ended["reason"]) == ("completed", "")
     assert heard == read_journal(spec.folder / "journal.jsonl")

@@ -19,8 +19,8 @@ _NONE: Final = "-"
 _DIGEST: Final = 12
 _MOST_FILES: Final = 8
 """Of code that changed, named one by one."""
-_FOR_GOOD: Final = ("loss", "tune")
-"""Settings that no trial of a search can change: weights and hyperparameters hang on them."""
+_FOR_GOOD: Final = ("loss", "tune", "objective")
+"""Settings that no trial can change: weights, hyperparameters and what a score means."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -131,6 +131,9 @@ def test_another_loss_or_kind_of_training_is_refused():
     head = spec(config=spec().config.replace(tune="head"))
     with pytest.raises(UsageError, match="tune cannot change within a search"):
         check_acceptable("mine", [origin()], origin(head))
+    other = spec(config=spec().config.replace(objective="macro_f1"))
+    with pytest.raises(UsageError, match="objective cannot change within a search"):
+        check_acceptable("mine", [origin()], origin(other))
 
 
 def searched(**changes):

@@ -50,7 +50,7 @@ def small_disk(tmp_path):
     subprocess.run([*sudo, "umount", "--lazy", str(disk)], check=True)
 
 
-def search_of(runs_dir, encoder, **changes):
+def search_of(runs_dir, encoder, *, step_s=0.2, **changes):
     """A search of four trials, two at once."""
     settings = {"encoder": str(tiny_encoder(encoder)), "max_length": 32}
     config = TrialConfig(loss="db", epochs=4, mu=0.5, **settings)
@@ -59,7 +59,7 @@ def search_of(runs_dir, encoder, **changes):
         "tracking_uri": f"sqlite:///{encoder.parent / 'mlflow.db'}",
     }
     spec = small_spec(runs_dir, **{**values, **changes})
-    make_folder(spec, {"step_s": 0.2})
+    make_folder(spec, {"step_s": step_s})
     write_json(spec.folder / "dataset.json", {"name": "tiny", "fingerprint": "none"})
     return spec
 
@@ -194,7 +194,9 @@ def cluster(monkeypatch, scratch_root):  # noqa: ARG001 - before the cluster
 def test_a_node_of_a_cluster_that_dies(tmp_path, cluster):
     """Both nodes have a trial; one goes down, and its trial starts again on the other."""
     machines, nodes = cluster
-    spec = search_of(tmp_path, tmp_path / "encoder", address=machines.address, cpus_per_trial=1)
+    # a node must not be between two trials when it goes down, nor the first trial over before
+    where = {"address": machines.address, "cpus_per_trial": 1}
+    spec = search_of(tmp_path, tmp_path / "encoder", step_s=2.0, **where)
     with resume(spec, "command") as child:
         wait_for(spec, child, "epoch", 0, 1)
         before, _ = wait_for(spec, child, "epoch", 1, 1)

@@ -265,14 +265,16 @@ class SearchStudy:
             self._sampler_name,
             seed=seed,
             startup_trials=self._startup_trials,
-            earlier=as_optuna(self._earlier, self.space, self._paper_curve),
+            earlier=self._earlier_trials() if self._earlier else (),
         )
 
-    @property
-    def _paper_curve(self) -> dict[int, float]:
-        """Of trial 0, or of its rerun; empty before its end."""
-        reruns = (t for t in self.ended if 0 in (t.number, *self.predecessors(t.number)))
-        return next((curve_of(trial) for trial in reruns), {})
+    def _earlier_trials(self) -> list[FrozenTrial]:
+        """Those of other searches, on this one's scale once trial 0, or its rerun, has ended."""
+        paper = self.trials[0]
+        for trial in self.trials:  # ascending: a rerun comes after what it reruns
+            paper = trial if trial.user_attrs.get("resumes") == paper.number else paper
+        over = paper.state.is_finished() and not _is_interrupted(paper)
+        return as_optuna(self._earlier, self.space, curve_of(paper) if over else {})
 
 
 def curve_of(trial: FrozenTrial) -> dict[int, float]:

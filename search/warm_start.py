@@ -144,8 +144,6 @@ def as_optuna(
         space: Of this one.
         paper_curve: Of this one's trial 0 so far; empty before its first epoch.
     """
-    if not trials:
-        return []
     import optuna
 
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))

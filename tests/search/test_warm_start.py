@@ -183,3 +183,26 @@ def test_it_proposes_better_points_earlier(tmp_path):
     again.open(SPACE.paper_point())
     assert [t.number for t in again.trials] == list(range(9))
     again.close()
+
+
+def test_the_scale_is_that_of_trial_0_or_of_its_rerun(tmp_path):
+    told = EarlierTrial(params={"gamma": 1.0}, completed=True, curve={1: 0.5}, paper_curve={1: 0.4})
+
+    def opened():
+        study = SearchStudy(tmp_path, name="s", space=SPACE, seed=5, earlier=[told])
+        study.open(SPACE.paper_point())
+        return study
+
+    study = opened()
+    assert study._earlier_trials()[0].value == 0.5  # trial 0 has not begun
+    study.ask("a")
+    study.report("a", 1, 0.1)
+    assert study._earlier_trials()[0].value == 0.5  # nor ended
+    study.close()  # its driver is killed
+    study = opened()
+    assert study._earlier_trials()[0].value == 0.5
+    assert study.ask("b").resumes == 0
+    study.report("b", 1, 0.3)
+    study.finish("b", Outcome("stopped", "why"))
+    assert study._earlier_trials()[0].value == pytest.approx(0.4)
+    study.close()

@@ -6,13 +6,10 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from search.console import Terminal
 from trainable.errors import UsageError
-
-if TYPE_CHECKING:
-    from search.request import RunRequest
 
 # Heavy imports stay inside the functions: `space` must not wait for Ray, nor `data` for MLflow.
 
@@ -27,7 +24,9 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     lists["warm_start"] = tuple(options.warm_start)
     request = RunRequest(**{**said, **lists})
     if options.restart is not None:
-        return _supervised(options, _name_of(request), terminal)
+        from search.resolve import name_of
+
+        return _supervised(options, name_of(request), terminal)
     from search.run import run_search
 
     return run_search(request, terminal)
@@ -187,14 +186,6 @@ def _folder_of(options: argparse.Namespace) -> Path:
     from search.preflight import find_search
 
     return find_search(options.name, _runs_dir(options))
-
-
-def _name_of(request: "RunRequest") -> str:
-    """The name that a search gets, here rather than in each attempt at it."""
-    from search.hardware import Hardware
-    from search.resolve import resolve
-
-    return resolve(request, Hardware(cpus=1, memory_gib=1.0, gpus=0)).name
 
 
 def _with_total_trials(options: argparse.Namespace) -> argparse.Namespace:

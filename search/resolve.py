@@ -27,7 +27,7 @@ from search.presets import (
 from search.request import RunRequest, is_own_data, said_settings
 from search.samplers import TPE
 from search.space_file import read_point, read_space_file
-from search.spec import SearchSpec
+from search.spec import SearchSpec, check_name
 from search.tracking.check import absolute_uri
 from spaces import HEAD_LEARNING_RATE, Space, change_space, fix, space_for
 from trainable.config import LOSS_HYPERPARAMETERS, TrialConfig
@@ -89,6 +89,21 @@ def resolve(request: RunRequest, hardware: Hardware, *, mu: float | None = None)
         address=request.address,
         tracking_uri=absolute_uri(request.tracking_uri),
     )
+
+
+def name_of(request: RunRequest) -> str:
+    """The name that the search gets, whatever the hardware is.
+
+    Raises:
+        UsageError: an unknown loss or dataset setting, or a name that no search can have.
+    """
+    said = said_settings(request)
+    own: dict[str, Any] = {
+        name: said[name] for name in ("loss", "dataset", "data_path") if name in said
+    }
+    name = request.name or default_name(TrialConfig.from_mapping(own), time.localtime())
+    check_name(name)
+    return name
 
 
 def default_name(config: TrialConfig, now: time.struct_time) -> str:

@@ -7,7 +7,7 @@ import pytest
 from search.hardware import Hardware
 from search.presets import PRESETS
 from search.request import RunRequest
-from search.resolve import CLUSTER_CONCURRENCY, data_config, default_name, resolve
+from search.resolve import CLUSTER_CONCURRENCY, data_config, default_name, name_of, resolve
 from trainable.config import TrialConfig
 from trainable.errors import UsageError
 
@@ -245,3 +245,17 @@ def test_seeds_for_nothing(confirm):
     assert refused(loss="db", confirm=confirm, seeds=5) == (
         "--seeds is for --confirm K: say how many configurations to confirm"
     )
+
+
+def test_a_name_does_not_depend_on_the_hardware(tmp_path):
+    """A supervisor names its search before anybody knows of GPUs: a head could not search this."""
+    space = tmp_path / "space.yaml"
+    space.write_text("attention_dropout: {low: 0.0, high: 0.2}\n")
+    request = RunRequest(loss="cb", dataset="demo", space=str(space))
+    with pytest.raises(UsageError, match="cannot be searched with tune=head"):
+        resolve(request, HERE)
+    assert name_of(request).startswith("cb-demo-20")
+    assert name_of(RunRequest(data=str(tmp_path / "my data.csv"))).startswith("db-my-data-20")
+    assert name_of(RunRequest(name="mine")) == "mine"
+    with pytest.raises(UsageError, match="a search name has 1 to 100 letters"):
+        name_of(RunRequest(name="../x"))

@@ -3,6 +3,7 @@
     python -m mlflow_server --runs-dir runs      then open the address that it prints
 
     __main__   the command line
+    settings   what a server is told
     store      the runs folder: what must be usable before the server starts
     server     the server process: start, wait until it answers, stop all of it
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from mlflow_server.server import Server, ServerError, check_port
-from mlflow_server.store import Store, StoreError
+from mlflow_server.settings import LOOPBACK, ServerSettings
+from mlflow_server.store import StoreError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,9 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _check_address(options.host, options.port)
         check_port(options.host, options.port)
-        store = Store(options.runs_dir.absolute())
-        store.prepare()
-        return _serve(Server(store, host=options.host, port=options.port))
+        settings = ServerSettings(
+            runs_dir=options.runs_dir.absolute(), host=options.host, port=options.port
+        )
+        server = Server(settings)
+        server.store.prepare()
+        return _serve(server)
     except StoreError as error:
         return _fail(error, 2)
     except ServerError as error:
@@ -76,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Serve the MLflow store of a runs folder, on this machine, until Ctrl-C.",
     )
     parser.add_argument("--port", type=int, default=5000, help="default: %(default)s")
-    parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
+    parser.add_argument("--host", default=LOOPBACK, help="default: %(default)s")
     parser.add_argument(
         "--runs-dir", type=Path, default=Path("runs"), help="of the searches; default: ./runs"
     )

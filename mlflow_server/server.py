@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from mlflow_server.settings import ServerSettings
 from mlflow_server.store import Store
 
 START_TIMEOUT_S: Final = 300.0  # 10 is usual; 100 were seen on two busy cores
@@ -52,10 +53,11 @@ def check_port(host: str, port: int) -> None:
 class Server:
     """One server over one store; `stop` leaves nothing behind."""
 
-    def __init__(self, store: Store, *, host: str, port: int) -> None:
-        self.store = store
-        self.host = host
-        self.port = port
+    def __init__(self, settings: ServerSettings) -> None:
+        self.settings = settings
+        self.store = Store(settings.runs_dir)
+        self.host = settings.host
+        self.port = settings.port
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -17,6 +17,7 @@ import pytest
 from mlflow_server import server as server_module
 from mlflow_server.__main__ import main
 from mlflow_server.server import Server, ServerError
+from mlflow_server.settings import ServerSettings
 from mlflow_server.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,7 +86,7 @@ def test_a_database_that_is_none(tmp_path, capsys):
 def test_a_server_that_dies_at_once_is_quoted(tmp_path, monkeypatch):
     words = "import sys; print('no such table'); sys.exit(3)"
     monkeypatch.setattr(Server, "_command", lambda _: [sys.executable, "-c", words])
-    server = Server(Store(tmp_path), host="127.0.0.1", port=free_port())
+    server = Server(ServerSettings(runs_dir=tmp_path, port=free_port()))
     server.start()
     with pytest.raises(ServerError, match=r"ended at once; .*\.log ends with: no such"):
         server.wait_until_healthy(stopping=lambda: False)
@@ -100,7 +101,7 @@ def test_a_process_that_ignores_sigterm_is_killed_with_its_children(tmp_path, mo
     )
     monkeypatch.setattr(Server, "_command", lambda _: [sys.executable, "-c", stubborn])
     monkeypatch.setattr(server_module, "STOP_TIMEOUT_S", 0.2)
-    server = Server(Store(tmp_path), host="127.0.0.1", port=free_port())
+    server = Server(ServerSettings(runs_dir=tmp_path, port=free_port()))
     server.start()
     wait_for(lambda: (tmp_path / "ready").exists())
     family = psutil.Process(server._process.pid).children(recursive=True)

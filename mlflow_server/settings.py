@@ -20,8 +20,8 @@ class ServerSettings:
     """The address it listens on; always of this machine: others come through a reverse proxy."""
     port: int = 5000
     database: str | None = None
-    """SQLAlchemy URL of a PostgreSQL database, without a password (libpq finds that in PGPASSWORD or
-    its password file); None: the SQLite file `mlflow.db` of the runs folder."""
+    """SQLAlchemy URL of a PostgreSQL database, without a password (libpq finds that in PGPASSWORD
+    or its password file); None: the SQLite file `mlflow.db` of the runs folder."""
     artifacts: str | None = None
     """`s3://BUCKET/PREFIX`, which the server passes on to its clients; None: the folder
     `mlartifacts` of the runs folder."""

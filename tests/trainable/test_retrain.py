@@ -11,8 +11,8 @@ import yaml
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from tests.tiny import tiny_dataset, tiny_encoded, tiny_encoder
-from trainable.__main__ import main
 from trainable.best import BestConfig
+from trainable.cli import main
 from trainable.config import OBJECTIVE, TrialConfig
 from trainable.datasets import load_dataset
 from trainable.divergence import DivergedError

@@ -9,12 +9,13 @@ import pytest
 import yaml
 
 from tests.tiny import tiny_encoder
-from trainable.__main__ import _feature_lines, main
 from trainable.best import BestConfig
+from trainable.cli import main
 from trainable.config import TrialConfig
 from trainable.datasets import load_dataset
 from trainable.datasets.records import SPLITS
 from trainable.label_stats import label_stats
+from trainable.retrain_command import _feature_lines
 from trainable.tokenization import encode_dataset
 
 ROOT = Path(__file__).resolve().parents[2]

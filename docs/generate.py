@@ -16,6 +16,7 @@ COMMANDS = (
     ("search", "space"),
     ("search", "export"),
     ("trainable",),
+    ("trainable", "predict"),
     ("mlflow_server",),
 )
 

@@ -83,6 +83,8 @@ class EncodedDataset:
     train: EncodedSplit
     val: EncodedSplit
     test: EncodedSplit
+    test_ids: tuple[str, ...] = ()
+    """The test documents' ids in the data, to tell predictions by; empty: their places serve."""
 
     @property
     def num_labels(self) -> int:

@@ -117,6 +117,7 @@ def encode_dataset(
         train=_encoded_split(tokens, "train"),
         val=_encoded_split(tokens, "val"),
         test=_encoded_split(tokens, "test"),
+        test_ids=tuple(dataset.test.ids),
     )
 
 

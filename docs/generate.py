@@ -15,6 +15,7 @@ COMMANDS = (
     ("search", "data"),
     ("search", "space"),
     ("search", "export"),
+    ("search", "baseline"),
     ("trainable",),
     ("trainable", "predict"),
     ("mlflow_server",),

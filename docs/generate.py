@@ -18,6 +18,7 @@ COMMANDS = (
     ("search", "baseline"),
     ("trainable",),
     ("trainable", "predict"),
+    ("trainable", "evaluate"),
     ("mlflow_server",),
 )
 

@@ -5,14 +5,13 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from scipy.special import expit
 from torch import Tensor
 
 from search.baseline.svm import SETTINGS, Floats, Svm, as_probabilities, fit
 from trainable.datasets.records import TextDataset, TextSplit
-from trainable.encoded import EncodedDataset, EncodedSplit
+from trainable.encoded import labels_alone
 from trainable.evaluation import evaluate, evaluation_report, with_intervals
 from trainable.predictions import LabelSets, Predictions
 
@@ -59,31 +58,6 @@ def score_svm(dataset: TextDataset) -> Scored:
         report={**with_intervals(found), "shift": svm.shift},
         predictions=found.predictions,
         seconds=time.perf_counter() - started,
-    )
-
-
-def labels_alone(dataset: TextDataset) -> EncodedDataset:
-    """The dataset as the evaluation wants it: labels and names, no word pieces."""
-
-    def one(split: TextSplit) -> EncodedSplit:
-        labels = LabelSets.of(split.labels)
-        return EncodedSplit(
-            token_ids=np.zeros(0, np.int32),
-            token_offsets=np.zeros(len(split) + 1, np.int64),
-            label_ids=labels.ids,
-            label_offsets=labels.offsets,
-        )
-
-    return EncodedDataset(
-        name=dataset.name,
-        fingerprint=dataset.fingerprint,
-        label_names=dataset.label_names,
-        groups=dataset.groups,
-        pad_id=0,
-        train=one(dataset.train),
-        val=one(dataset.val),
-        test=one(dataset.test),
-        test_ids=tuple(dataset.test.ids),
     )
 
 

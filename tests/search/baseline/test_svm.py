@@ -7,11 +7,12 @@ from sklearn.metrics import f1_score
 from sklearn.svm import LinearSVC
 
 from search.baseline import svm as room
-from search.baseline.scored import labels_alone, score_svm
+from search.baseline.scored import score_svm
 from search.baseline.svm import SHIFTS, as_probabilities, best_shift, fit
 from tests.tiny import tiny_dataset
 from trainable.datasets.assemble import Document, assemble
 from trainable.datasets.groups import tertile_groups
+from trainable.encoded import labels_alone
 from trainable.errors import UserError
 from trainable.predictions import LabelSets
 

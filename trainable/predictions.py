@@ -12,14 +12,16 @@ import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from torch import Tensor
 
 from trainable.errors import UsageError, first_line
+
+if TYPE_CHECKING:  # a summary reads predictions without torch
+    from torch import Tensor
 
 PREDICTIONS_FILE: Final = "test_predictions.npz"
 MOST_PAIRS: Final = 2**27
@@ -150,7 +152,7 @@ class PredictionsBuilder:
         self._sizes: list[npt.NDArray[np.int64]] = []
         self._pairs = 0
 
-    def update(self, chosen_BL: Tensor) -> None:
+    def update(self, chosen_BL: "Tensor") -> None:
         """Add documents; bool, on the CPU."""
         if self._pairs > MOST_PAIRS:
             return

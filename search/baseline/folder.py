@@ -14,13 +14,15 @@ import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from search.baseline.scored import Scored
 from search.files import read_json, write_json
 from trainable.errors import UserError
 from trainable.paths import write_text
 from trainable.predictions import PREDICTIONS_FILE
+
+if TYPE_CHECKING:
+    from search.baseline.scored import Scored
 
 BASELINE_FILE: Final = "baseline.json"
 REPORT_FILE: Final = "test_report.json"
@@ -45,7 +47,7 @@ def folder_for(runs_dir: Path, kind: str, dataset: Mapping[str, Any]) -> Path:
 
 
 def write_baseline(
-    folder: Path, scored: Scored, dataset: Mapping[str, Any], versions: Mapping[str, Any]
+    folder: Path, scored: "Scored", dataset: Mapping[str, Any], versions: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Write the folder, in place of an earlier run's; returns the content of baseline.json.
 

@@ -121,7 +121,9 @@ def without_names(num_labels: int, *, pad_id: int, **splits: EncodedSplit) -> En
         label_names=tuple(f"label{number}" for number in range(num_labels)),
         groups=tuple(groups),
         pad_id=pad_id,
-        **splits,
+        train=splits["train"],
+        val=splits["val"],
+        test=splits["test"],
     )
 
 

@@ -15,7 +15,10 @@ COMMANDS = (
     ("search", "data"),
     ("search", "space"),
     ("search", "export"),
+    ("search", "baseline"),
     ("trainable",),
+    ("trainable", "predict"),
+    ("trainable", "evaluate"),
     ("mlflow_server",),
 )
 

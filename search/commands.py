@@ -170,9 +170,16 @@ def export(options: argparse.Namespace, terminal: Terminal) -> int:
     return 0
 
 
+def baseline(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Train a simple model to compare with."""
+    from search.baseline.command import run_baseline
+
+    return run_baseline(options, terminal)
+
+
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Terminal], int]]] = MappingProxyType(
     {"run": run, "resume": resume, "list": list_, "show": show, "stop": stop}
-    | {"data": data, "space": space, "export": export}
+    | {"data": data, "space": space, "export": export, "baseline": baseline}
 )
 
 

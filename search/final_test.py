@@ -11,6 +11,7 @@ from search.journal import JOURNAL_FILE, read_journal
 from search.outcome import outcome_of_error
 from search.spec import SearchSpec
 from search.winner import (
+    PREDICTIONS,
     TEST_REPORT_FILE,
     WEIGHTS_FOLDER,
     Winner,
@@ -18,6 +19,7 @@ from search.winner import (
     same_training,
 )
 from trainable.encoded import EncodedDataset
+from trainable.predictions import PREDICTIONS_FILE
 
 if TYPE_CHECKING:
     from search.stopping import StopSwitch
@@ -133,6 +135,12 @@ def _is_scored(folder: Path, winner: Winner) -> bool:
 def _save_report(folder: Path, events: EventLog, winner: Winner, report: Mapping[str, Any]) -> None:
     seed = {} if winner.seed is None else {"seed": winner.seed}
     head = {"trial": winner.number, "epoch": winner.epoch, **seed}
+    report = dict(report)
+    predictions = report.pop(PREDICTIONS, None)
+    (folder / PREDICTIONS_FILE).unlink(missing_ok=True)  # of an earlier winner
+    if predictions is not None:
+        predictions.save(folder / PREDICTIONS_FILE)
+    # the report last: it says that the winner was scored
     write_json(folder / TEST_REPORT_FILE, {**head, **report})
     events.emit(
         "test_evaluated",

@@ -5,6 +5,7 @@ import difflib
 import re
 from typing import Any, NoReturn
 
+from search.baseline.options import add_baseline
 from search.option_values import gib, number, seconds, whole
 from trainable.errors import UsageError
 
@@ -21,7 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     for add in (_add_run, _add_resume, _add_list, _add_show, _add_stop):
         add(commands)
-    for add in (_add_data, _add_space, _add_export):
+    for add in (_add_data, _add_space, _add_export, add_baseline):
         add(commands)
     return parser
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from search.baseline.beside import summarize_baselines
 from search.confirm_summary import pairs_with_paper, summarize_confirmation
 from search.files import write_json
 from search.pareto import pareto_front, scores_at_best
@@ -42,6 +43,7 @@ def summarize(record: SearchRecord) -> dict[str, Any]:
         "validation": {**_validation(best), **_by_labels_of_document(record)} if best else None,
         "test": _test(record.test_report),
         "test_evaluations": record.test_evaluations,
+        "baselines": summarize_baselines(record),
         "paper_values": {**_trial(paper), "validation": _validation(paper)} if paper else None,
         "gain_over_paper_values": _gain(record),
         "confirmation": summarize_confirmation(record),

@@ -25,6 +25,7 @@ from trainable.objectives import objective_words
 TOP_TRIALS: Final = 5
 _MOST_CHANGES: Final = 3
 _NONE: Final = "-"
+_SHIFT: Final = "  "
 _NAMED: Final = 8
 """Trials that a note names."""
 
@@ -79,11 +80,23 @@ def scores_table(record: SearchRecord, summary: Mapping[str, Any]) -> Table:
     if best and summary["test"]:
         label = f"best (trial {best['trial']}), test"
         table.add_row(label, *_cells(summary["test"]), style="bold")
+        _add_intervals(table, summary["test"].get("intervals"))
+    for baseline in summary["baselines"]:
+        table.add_row(f"{baseline['kind']}, test", *_cells(baseline["test"]))
     published = published_row(record.spec.config.dataset, record.spec.config.loss)
     if published:
         label = f"published {record.spec.config.loss}, test"
         table.add_row(label, *_published_cells(published), style="dim")
     return table
+
+
+def _add_intervals(table: Table, intervals: Mapping[str, Any] | None) -> None:
+    """Two rows with the ends; a report of an earlier version has none."""
+    for place, words in enumerate((f"{_SHIFT}95 % from", f"{_SHIFT}to")):
+        if intervals:
+            blocks = [intervals.get(row, {}) for row in ("total", *GROUPS)]
+            ends = [{score: pair[place] for score, pair in block.items()} for block in blocks]
+            table.add_row(words, *map(_pair, ends), style="dim")
 
 
 def score_notes(record: SearchRecord, summary: Mapping[str, Any]) -> list[str]:
@@ -101,6 +114,7 @@ def score_notes(record: SearchRecord, summary: Mapping[str, Any]) -> list[str]:
         notes.append(f"test by labels per document: {', '.join(parts)}")
     if summary["test_evaluations"] > 1:
         notes.append(f"the test set was opened {summary['test_evaluations']} times in this search")
+    notes += [_over(baseline) for baseline in summary["baselines"] if baseline["difference"]]
     notes += [_change_note(change) for change in summary["accepted_changes"]]
     gain = summary["gain_over_paper_values"]
     if gain:
@@ -155,6 +169,16 @@ def counts_line(summary: Mapping[str, Any]) -> str:
         f"{summary['trials']['total']} trials ({ended or 'none began'}), "
         f"{summary['epochs']} epochs, {runs}{duration(summary['wall_s'])}"
     )
+
+
+def _over(baseline: Mapping[str, Any]) -> str:
+    """The winner minus a baseline on the same test documents."""
+    total = baseline["difference"]["total"]
+    micro, macro = (
+        f"{_signed(one['difference'])} ({_signed(one['low'])} to {_signed(one['high'])})"
+        for one in (total["micro_f1"], total["macro_f1"])
+    )
+    return f"over the {baseline['kind']} on test (95 %): micro {micro}, macro {macro}"
 
 
 def _rising(summary: Mapping[str, Any]) -> str:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from trainable.weights import KeptEpoch
 
 TEST_REPORT_FILE: Final = "test_report.json"
+PREDICTIONS: Final = "predictions"
+"""What the test evaluation returns beside the report: `trainable.predictions.Predictions`."""
 WEIGHTS_FOLDER: Final = "weights"
 """In the folder of a search: the weights of the best epoch so far."""
 
@@ -148,15 +150,15 @@ def evaluate_on_test(
         epoch: That epoch, counted from 1.
 
     Returns:
-        `trainable.evaluation.evaluation_report`; with `validation`, the scores on the validation
-        documents with one and with several labels, which no epoch records; with
-        `retrained_objective`, the objective that came out, where it was trained again:
-        the same as in the search on the same device. The threshold is then that of the new
-        training.
+        `trainable.evaluation.evaluation_report` with `intervals`; with `predictions`, those of the
+        test documents, which are kept beside the report; with `validation`, the scores on the
+        validation documents with one and with several labels, which no epoch records; with
+        `retrained_objective`, the objective that came out, where it was trained again: the same as
+        in the search on the same device. The threshold is then that of the new training.
     """
     from safetensors.torch import load_file
 
-    from trainable.evaluation import evaluation_report
+    from trainable.evaluation import evaluate, evaluation_report, with_intervals
     from trainable.loop import TrainingSession
 
     session = TrainingSession(TrialConfig.from_mapping(config), data)
@@ -169,9 +171,12 @@ def evaluate_on_test(
     else:
         session.model.load_state_dict(load_file(Path(weights)))
     on_val = evaluation_report(session.probabilities("val"), threshold=threshold, data=data)
-    report = evaluation_report(session.probabilities("test"), threshold=threshold, data=data)
+    found = evaluate(
+        session.probabilities("test"), threshold=threshold, data=data, documents=data.test_ids
+    )
     parts = {name: on_val[name] for name in ("single_label", "multi_label") if name in on_val}
-    return {**report, "validation": parts, **again}
+    report = {**with_intervals(found), "validation": parts, **again}
+    return report if found.predictions is None else {**report, PREDICTIONS: found.predictions}
 
 
 def _params(events: Iterable[Mapping[str, Any]]) -> dict[int, Mapping[str, Any]]:

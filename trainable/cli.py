@@ -1,6 +1,8 @@
 """`python -m trainable [COMMAND] ...`: dispatch, and how every command ends. Imports no torch.
 
     BEST.YAML --out MODEL     train again: the command without a name
+    predict MODEL             name the labels of texts
+    evaluate MODEL            score it, also against another
 
 A further command is a module with `build_parser` and `run` and a line in `_COMMANDS`. Each has a
 parser of its own: the first word decides, so that BEST.YAML needs no command before it (a file
@@ -15,7 +17,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
-from trainable import retrain_command
+from trainable import evaluate_command, predict_command, retrain_command
 from trainable.errors import UserError, one_line
 from trainable.terminal import note
 
@@ -32,7 +34,10 @@ class Command(Protocol):
         """Do it; the exit code. What a user can get wrong is raised as `UserError`."""
 
 
-_COMMANDS: Final[Mapping[str, Command]] = {}
+_COMMANDS: Final[Mapping[str, Command]] = {
+    "predict": predict_command,
+    "evaluate": evaluate_command,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

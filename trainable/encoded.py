@@ -5,12 +5,13 @@ All arrays may be read-only views (a memory map, or Ray's object store): nothing
 """
 
 import dataclasses
+import itertools
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from trainable.datasets.records import Group, SplitName
+from trainable.datasets.records import Group, SplitName, TextDataset, TextSplit
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +84,8 @@ class EncodedDataset:
     train: EncodedSplit
     val: EncodedSplit
     test: EncodedSplit
+    test_ids: tuple[str, ...] = ()
+    """The test documents' ids in the data, to tell predictions by; empty: their places serve."""
 
     @property
     def num_labels(self) -> int:
@@ -111,3 +114,27 @@ def _gather(
     taken = np.concatenate([[0], np.cumsum(lengths_B)])
     source = np.arange(taken[-1]) + np.repeat(offsets[docs_B] - taken[:-1], lengths_B)
     return values[source], taken
+
+
+def labels_alone(dataset: TextDataset) -> EncodedDataset:
+    """The dataset as an evaluation needs it: names and labels, documents without word pieces."""
+    return EncodedDataset(
+        name=dataset.name,
+        fingerprint=dataset.fingerprint,
+        label_names=dataset.label_names,
+        groups=dataset.groups,
+        pad_id=0,
+        train=_labels_of(dataset.train),
+        val=_labels_of(dataset.val),
+        test=_labels_of(dataset.test),
+        test_ids=tuple(dataset.test.ids),
+    )
+
+
+def _labels_of(split: TextSplit) -> EncodedSplit:
+    return EncodedSplit(
+        token_ids=np.zeros(0, np.int32),
+        token_offsets=np.zeros(len(split) + 1, np.int64),
+        label_ids=np.fromiter(itertools.chain.from_iterable(split.labels), np.int32),
+        label_offsets=np.cumsum([0, *map(len, split.labels)], dtype=np.int64),
+    )

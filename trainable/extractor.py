@@ -6,36 +6,54 @@ side by side, without dropout (`head_layers.pool` is the same over a padded batc
 Shapes: B documents of one pass, T word pieces, H hidden, F = 2 H features.
 """
 
+from typing import Final, Self
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from transformers import BertModel
 
-from trainable.batching import padded_tokens
+from trainable.batching import Indices, cut_packed, padded_tokens
 from trainable.encoded import EncodedSplit
 from trainable.head_layers import pool
 from trainable.model import PristineWeights, build_bert
 from trainable.packed import encode_packed
 from trainable.packing import pack
 
+_MAX_TOKENS: Final = {"cpu": 8192, "cuda": 65536}
+"""Of one pass, in word pieces."""
+
+
+def feature_slices(split: EncodedSplit, device: torch.device) -> list[Indices]:
+    """The documents of one pass each, of like length; from short to long, as are the passes."""
+    return cut_packed(split.lengths, max_tokens=_MAX_TOKENS[device.type])
+
 
 class Extractor:
-    """An encoder on a device.
+    """An encoder that computes features where it is.
 
     Args:
-        encoder: a name or folder, as for `resolve_encoder`.
-        device: where to compute.
+        bert: without a pooler, in evaluation mode.
         precision: `bf16` or `fp32`.
         pad_id: word piece that pads (on a GPU).
-
-    Raises:
-        UsageError: the encoder cannot be read.
     """
 
-    def __init__(self, encoder: str, *, device: torch.device, precision: str, pad_id: int) -> None:
-        self._bert = build_bert(PristineWeights.load(encoder), device)
-        self._device, self._pad_id = device, pad_id
-        self._autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    def __init__(self, bert: BertModel, *, precision: str, pad_id: int) -> None:
+        self._bert, self._device, self._pad_id = bert, bert.device, pad_id
+        self._autocast = torch.autocast(
+            bert.device.type, torch.bfloat16, enabled=precision == "bf16"
+        )
+
+    @classmethod
+    def load(cls, encoder: str, *, device: torch.device, precision: str, pad_id: int) -> Self:
+        """Of an encoder as published; its name or folder as for `resolve_encoder`.
+
+        Raises:
+            UsageError: the encoder cannot be read.
+        """
+        bert = build_bert(PristineWeights.load(encoder), device)
+        return cls(bert, precision=precision, pad_id=pad_id)
 
     @torch.no_grad()
     def __call__(self, split: EncodedSplit) -> npt.NDArray[np.float32]:

@@ -40,7 +40,7 @@ def extract(
     Whoever stops before the last part closes the iterator: that ends the processes at once.
 
     Args:
-        encoder: as for `Extractor`, with `precision`.
+        encoder: as for `Extractor.load`, with `precision`.
         precision: `bf16` or `fp32`.
         parts: at least one; documents from short to long in each; the first are begun first.
         processes: None: one for each core that this process may use, 16 at most.
@@ -97,7 +97,7 @@ def _extract(encoder: str, precision: str, part: EncodedSplit) -> npt.NDArray[np
 @functools.cache
 def _extractor(encoder: str, precision: str) -> Extractor:
     """Of a process of the pool. Built with the first part, whose future tells of its errors."""
-    return Extractor(encoder, device=torch.device("cpu"), precision=precision, pad_id=0)
+    return Extractor.load(encoder, device=torch.device("cpu"), precision=precision, pad_id=0)
 
 
 @contextlib.contextmanager

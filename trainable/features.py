@@ -15,20 +15,17 @@ import numpy.typing as npt
 import torch
 
 from trainable.array_cache import ArrayCache
-from trainable.batching import Indices, cut_packed
 from trainable.config import TrialConfig
 from trainable.datasets.cache import default_cache_dir
 from trainable.datasets.records import SplitName
 from trainable.device import memory_errors, pick_device, resolve_precision
 from trainable.encoded import EncodedDataset, EncodedSplit
 from trainable.encoders import WEIGHT_SUFFIXES, check_max_length, resolve_encoder
-from trainable.extractor import Extractor
+from trainable.extractor import Extractor, feature_slices
 from trainable.feature_pool import MEMORY_ADVICE, extract
 
 _FORMAT: Final = "1"
 """Raise it when the meaning of the cached arrays changes."""
-_MAX_TOKENS: Final = {"cpu": 8192, "cuda": 65536}
-"""Of one pass, in word pieces."""
 _WORTH_A_POOL: Final = 200_000
 """Word pieces; a process takes some 6 s to start, and so many take one core twice that."""
 
@@ -98,11 +95,6 @@ def _key(data: EncodedDataset, config: TrialConfig, folder: Path, how: str) -> s
     return digest.hexdigest()
 
 
-def _sliced(split: EncodedSplit, max_tokens: int) -> list[Indices]:
-    """Documents of like length together; the slow ones first: the time left is never too rosy."""
-    return cut_packed(split.lengths, max_tokens=max_tokens)[::-1]
-
-
 @dataclasses.dataclass(kw_only=True, slots=True)
 class _Builder:
     """Computes the features of splits."""
@@ -118,7 +110,8 @@ class _Builder:
     def __call__(self, name: SplitName) -> npt.NDArray[np.float32]:
         """Features [N, F] of a split."""
         split = self.data.split(name)
-        slices = _sliced(split, _MAX_TOKENS[self.device.type])
+        # the slow ones first: the time left is never too rosy
+        slices = feature_slices(split, self.device)[::-1]
         total, done = int(split.token_offsets[-1]), 0
         features_NF = np.empty((0, 0), np.float32)
         self._tell(name, done, total)
@@ -149,7 +142,7 @@ class _Builder:
             yield from extract(self.encoder, self.precision, parts, processes=self.processes)
             return
         if self.extractor is None:
-            self.extractor = Extractor(
+            self.extractor = Extractor.load(
                 self.encoder,
                 device=self.device,
                 precision=self.precision,

@@ -65,3 +65,26 @@ def group_scores(
         if len(members):
             found[group] = scores(tp_L[members], fp_L[members], fn_L[members])
     return found
+
+
+def all_scores(tp_L: Tensor, fp_L: Tensor, fn_L: Tensor) -> dict[str, float]:
+    """Micro and macro F1, precision and recall over the given labels, at least one; 0 if undefined.
+
+    A macro score is a mean over the labels, those without a positive or a prediction included.
+    """
+    found = {}
+    for name, columns in (("micro", _sums(tp_L, fp_L, fn_L)), ("macro", (tp_L, fp_L, fn_L))):
+        tp, fp, fn = columns
+        found[f"{name}_f1"] = float(f1(tp, fp, fn).mean())
+        found[f"{name}_precision"] = float(share(tp, fp).mean())
+        found[f"{name}_recall"] = float(share(tp, fn).mean())
+    return found
+
+
+def share(hits: Tensor, others: Tensor) -> Tensor:
+    """`hits / (hits + others)`, float64: precision, or recall; 0 where both are 0."""
+    return hits.double() / (hits + others).clamp_min(1).double()
+
+
+def _sums(*counts: Tensor) -> tuple[Tensor, ...]:
+    return tuple(count.sum() for count in counts)

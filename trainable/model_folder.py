@@ -4,6 +4,7 @@ model.safetensors, config.json    labels, problem type, and the threshold as `th
 tokenizer.json ...                cuts at the trained length when asked to truncate
 best.yaml                         trains it again
 test_report.json                  the scores on the test documents
+test_predictions.npz              what was predicted for them, to compare models by
 README.md                         the model card
 head_model.py, head_layers.py     tune=head: the code of the model
 """
@@ -24,6 +25,7 @@ from trainable.errors import UsageError, UserError
 from trainable.head import with_encoder
 from trainable.model import PristineWeights
 from trainable.model_card import model_card
+from trainable.predictions import PREDICTIONS_FILE
 from trainable.retrain import Retrained
 from trainable.weights import save_tensors
 
@@ -94,6 +96,8 @@ def _write(result: Retrained, folder: Path, name: str) -> None:
     best.save(folder / "best.yaml")
     report = json.dumps(result.report, indent=2, ensure_ascii=False) + "\n"
     (folder / "test_report.json").write_text(report, encoding="utf-8")
+    if result.predictions is not None:
+        result.predictions.save(folder / PREDICTIONS_FILE)
     (folder / "README.md").write_text(model_card(result, name), encoding="utf-8")
 
 

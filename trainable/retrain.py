@@ -21,10 +21,11 @@ from trainable.device import memory_errors, resolve_precision
 from trainable.divergence import DivergedError
 from trainable.encoded import EncodedDataset, EncodedSplit
 from trainable.errors import UsageError, UserError, unknown_name
-from trainable.evaluation import evaluation_report
+from trainable.evaluation import Evaluation, evaluate, with_intervals
 from trainable.features import OnProgress, with_features
 from trainable.loop import TrainingSession
 from trainable.paths import expand
+from trainable.predictions import Predictions
 from trainable.tokenization import encode_dataset
 
 OnEpoch = Callable[[Mapping[str, float]], None]
@@ -48,7 +49,9 @@ class Retrained:
     validation: Mapping[str, float] | None
     """Metrics after the last epoch; None for train+val, which leaves nothing to validate on."""
     report: Mapping[str, Any]
-    """`evaluation_report` of the test documents at the exported threshold."""
+    """`evaluation_report` of the test documents at the exported threshold, with `intervals`."""
+    predictions: Predictions | None
+    """Of the test documents; None where there were too many to keep."""
     device: str
     precision: str
     """Of the encoder; a head on its features always trains in float32."""
@@ -98,7 +101,7 @@ def retrain(
         if train_on == "train+val":
             data = merge_train_and_val(data)
         session = TrainingSession(config, data)
-        metrics, report = _train(session, best, on_epoch)
+        metrics, found = _train(session, best, on_epoch)
     return Retrained(
         best=best,
         train_on=train_on,
@@ -106,7 +109,8 @@ def retrain(
         model=session.model,
         num_train_docs=len(data.train),
         validation=metrics if train_on == "train" else None,
-        report=report,
+        report=with_intervals(found),
+        predictions=found.predictions,
         device=session.device.type,
         precision=resolve_precision(config.precision, session.device),
         wall_s=time.perf_counter() - started,
@@ -156,17 +160,20 @@ def _load(
 
 def _train(
     session: TrainingSession, best: BestConfig, on_epoch: OnEpoch | None
-) -> tuple[Mapping[str, float], Mapping[str, Any]]:
-    """Metrics of the last epoch, and the report of the test documents."""
+) -> tuple[Mapping[str, float], Evaluation]:
+    """Metrics of the last epoch, and what was found on the test documents."""
     metrics: Mapping[str, float] = {}
     try:
         for _ in range(best.best_epoch):
             metrics = session.run_epoch()
             if on_epoch is not None:
                 on_epoch(metrics)
-        report = evaluation_report(
-            session.probabilities("test"), threshold=best.threshold, data=session.data
+        found = evaluate(
+            session.probabilities("test"),
+            threshold=best.threshold,
+            data=session.data,
+            documents=session.data.test_ids,
         )
     except DivergedError as error:
         raise UserError(f"the training diverged: {error}; export another trial") from None
-    return metrics, report
+    return metrics, found

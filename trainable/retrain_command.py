@@ -34,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m trainable",
         description="Train an exported configuration again, evaluate it on test, and write a "
-        "folder that transformers loads.",
+        "folder that transformers loads. Other commands, each with its --help: predict, evaluate.",
     )
     parser.add_argument("best", type=Path, metavar="BEST.YAML", help="of python -m search export")
     parser.add_argument(

@@ -5,28 +5,32 @@ a text exactly as training did: `tokenizers` reading tokenizer.json by itself st
 but ignores `do_lower_case` of tokenizer_config.json. On a cache hit neither is imported.
 """
 
+import dataclasses
 import hashlib
 import itertools
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from trainable.array_cache import ArrayCache, Arrays
 from trainable.datasets.cache import default_cache_dir
-from trainable.datasets.records import SPLITS, TextDataset, TextSplit
+from trainable.datasets.records import SPLITS, TextDataset
 from trainable.encoded import EncodedDataset, EncodedSplit
 from trainable.encoders import check_max_length, resolve_encoder
-from trainable.errors import UsageError
+from trainable.errors import UsageError, first_line
 
 _FORMAT: Final = "2"
 """Raise it when the meaning of the cached arrays changes."""
 
 _CHUNK: Final = 1024
 """Documents given to the tokenizer at once: it spreads them over the cores."""
+
+_LONGEST: Final = 2**31
+"""A tokenizer that was saved without a limit says 10**30, which its backend does not take."""
 
 _TOKENIZER_FILES: Final = (
     "tokenizer.json",
@@ -35,6 +39,48 @@ _TOKENIZER_FILES: Final = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TextReader:
+    """Texts to word pieces with the tokenizer of a folder."""
+
+    backend: Any
+    """Of `tokenizers`; cuts at `max_length` and does not pad."""
+    pad_id: int
+    max_length: int
+    """Word pieces kept of a document, [CLS] and [SEP] included."""
+
+    @classmethod
+    def load(cls, folder: Path, max_length: int | None = None) -> Self:
+        """Read the tokenizer in `folder`.
+
+        Args:
+            folder: of an encoder or a trained model.
+            max_length: None: what the tokenizer was saved with.
+
+        Raises:
+            UsageError: it cannot be read, or is not a BERT's.
+        """
+        tokenizer = _load_tokenizer(folder)
+        if tokenizer.pad_token_id is None:
+            raise UsageError(
+                f"the tokenizer in '{folder}' has no padding token: a BERT's has [PAD]"
+            )
+        length = tokenizer.model_max_length if max_length is None else max_length
+        backend = tokenizer.backend_tokenizer
+        backend.enable_truncation(min(length, _LONGEST))
+        backend.no_padding()
+        return cls(backend=backend, pad_id=int(tokenizer.pad_token_id), max_length=length)
+
+    def __call__(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        """Word pieces [T] of all texts, and where each text's begin [N + 1]."""
+        ids, lengths = [np.empty(0, dtype=np.int32)], [0]
+        for start in range(0, len(texts), _CHUNK):
+            for encoding in self.backend.encode_batch_fast(list(texts[start : start + _CHUNK])):
+                ids.append(np.asarray(encoding.ids, dtype=np.int32))
+                lengths.append(len(encoding.ids))
+        return np.concatenate(ids), np.cumsum(lengths, dtype=np.int64)
 
 
 def encode_dataset(
@@ -71,6 +117,7 @@ def encode_dataset(
         train=_encoded_split(tokens, "train"),
         val=_encoded_split(tokens, "val"),
         test=_encoded_split(tokens, "test"),
+        test_ids=tuple(dataset.test.ids),
     )
 
 
@@ -88,16 +135,11 @@ def _key(dataset: TextDataset, folder: Path, max_length: int) -> str:
 
 
 def _tokenise(dataset: TextDataset, folder: Path, max_length: int) -> Arrays:
-    tokenizer = _load_tokenizer(folder)
-    if tokenizer.pad_token_id is None:
-        raise UsageError(f"the tokenizer in '{folder}' has no padding token: a BERT's has [PAD]")
-    backend = tokenizer.backend_tokenizer
-    backend.enable_truncation(max_length)
-    backend.no_padding()
-    arrays: dict[str, npt.NDArray[Any]] = {"pad_id": np.asarray([tokenizer.pad_token_id])}
+    read = TextReader.load(folder, max_length)
+    arrays: dict[str, npt.NDArray[Any]] = {"pad_id": np.asarray([read.pad_id])}
     for name in SPLITS:
         split = dataset.split(name)
-        arrays[f"{name}.token_ids"], arrays[f"{name}.token_offsets"] = _pieces(backend, split)
+        arrays[f"{name}.token_ids"], arrays[f"{name}.token_offsets"] = read(split.texts)
         arrays[f"{name}.label_ids"], arrays[f"{name}.label_offsets"] = _flatten(split.labels)
     return arrays
 
@@ -106,18 +148,12 @@ def _load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        # without a word on trust it asks on the terminal whether to run the folder's code
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:
-        raise UsageError(f"the tokenizer in '{folder}' cannot be read: {error}") from error
-
-
-def _pieces(backend: Any, split: TextSplit) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-    ids, lengths = [np.empty(0, dtype=np.int32)], [0]
-    for start in range(0, len(split), _CHUNK):
-        for encoding in backend.encode_batch_fast(list(split.texts[start : start + _CHUNK])):
-            ids.append(np.asarray(encoding.ids, dtype=np.int32))
-            lengths.append(len(encoding.ids))
-    return np.concatenate(ids), np.cumsum(lengths, dtype=np.int64)
+        raise UsageError(
+            f"the tokenizer in '{folder}' cannot be read: {first_line(error)}"
+        ) from error
 
 
 def _flatten(

@@ -12,6 +12,7 @@ be sent is sent by replaying again.
     replay     folder + sender: one step of catching up
     tracker    a daemon thread around a replay; `sync`, the same without a thread
     links      where to look
+    baseline   a baseline's own run, told from its folder
     view       what is seen there: columns, order, charts
 """
 

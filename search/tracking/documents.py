@@ -144,9 +144,13 @@ def dataset_input(dataset: Mapping[str, Any]) -> dict[str, str]:
 def report_message(report: Mapping[str, Any], time_ms: int) -> Message:
     """The sealed test evaluation: metrics `test/...` and the table of labels."""
     of_test = {key: value for key, value in report.items() if key != "validation"}
-    values = {f"test/{key}": value for key, value in _flat(of_test).items() if "_f1" in key}
+    values = {f"test/{key}": value for key, value in _flat(of_test).items() if _is_score(key)}
     table = {"per_label.csv": per_label_csv(report["per_label"])} if "per_label" in report else {}
     return Message(trial=None, points=points(values, time_ms=time_ms, step=0), texts=table)
+
+
+def _is_score(key: str) -> bool:
+    return any(word in key for word in ("_f1", "_precision", "_recall", "_roc_auc"))
 
 
 def per_label_csv(rows: list[dict[str, Any]]) -> str:

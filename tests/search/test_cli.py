@@ -35,6 +35,10 @@ GOLDEN = {
     "stop": {"name", "--trial", "--runs-dir"},
     "data": {"name", "--data", *DATA, "--json"},
     "space": {"--loss", "--tune", "--set", "--space"},
+    "baseline": {
+        *("kind", "--dataset", "--data", "--split-seed", "--max-train-docs", "--set"),
+        *("--json", "--runs-dir", "--tracking-uri"),
+    },
     "export": {"name", "--trial", "-o", "--output", "--runs-dir"},
 }
 

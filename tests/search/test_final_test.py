@@ -9,6 +9,7 @@ from search import final_test
 from search.events import EventLog
 from search.journal import Journal
 from tests.small_search import small_spec
+from trainable.predictions import LabelSets, Predictions
 from trainable.weights import keep_if_best
 
 REPORT = {"micro_f1": 0.6, "macro_f1": 0.3}
@@ -80,3 +81,18 @@ def test_no_scores_with_the_reason(score):
         None,
     )
     assert score(fails, kept_epoch=2) == ("no test scores: CUDA is gone", None)
+
+
+def test_predictions_are_kept_beside_the_report(score, tmp_path):
+    predictions = Predictions(
+        documents=("a", "b"),
+        label_names=("x",),
+        groups=("head",),
+        threshold=0.3,
+        predicted=LabelSets.of([(0,), ()]),
+        true=LabelSets.of([(0,), (0,)]),
+    )
+    _, report = score(lambda _: {**REPORT, "predictions": predictions}, kept_epoch=2)
+    assert report == {"trial": 4, "epoch": 2, **REPORT}
+    [path] = tmp_path.rglob("test_predictions.npz")
+    assert Predictions.load(path).documents == ("a", "b")

@@ -37,6 +37,7 @@ def test_the_table_of_scores():
     config = SimpleNamespace(dataset="file", loss="db")
     record = SimpleNamespace(spec=SimpleNamespace(config=config))
     summary = {"best": {"trial": 1}, "paper_values": None, "validation": report(), "test": report()}
+    summary["baselines"] = []
     columns = scores_table(record, summary).columns
     cells = {column.header: list(column.cells) for column in columns}
     assert cells["medium"][0] == cells["total"][0]

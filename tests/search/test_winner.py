@@ -156,6 +156,9 @@ def test_the_kept_weights_give_the_scores_of_their_epoch(tmp_path):
     best = session.best
     report = evaluate_on_test(config.to_mapping(), data, str(path), best.threshold, best.epoch)
     assert report["num_docs"] == 20
+    kept = report["predictions"]
+    preds, true = (sets.matrix(data.num_labels).toarray() for sets in (kept.predicted, kept.true))
+    assert f1_score(true, preds, average="micro") == pytest.approx(report["micro_f1"], abs=1e-9)
     assert report["micro_f1"] == pytest.approx(wanted["test/micro_f1"], abs=1e-9)
     assert report["macro_f1"] == pytest.approx(wanted["test/macro_f1"], abs=1e-9)
     # the validation documents apart by their number of labels, against scikit-learn
@@ -185,4 +188,6 @@ def test_lost_weights_are_trained_again_to_the_same_scores(tmp_path):
     kept = evaluate_on_test(config.to_mapping(), data, str(path), threshold, 2)
     again = evaluate_on_test(config.to_mapping(), data, None, threshold, 2)
     assert again.pop("retrained_objective") == objective
+    one, other = (report.pop("predictions").predicted for report in (again, kept))
+    assert (one.ids == other.ids).all()
     assert again == kept

@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import f1_score, precision_recall_fscore_support
+from sklearn.metrics import f1_score, precision_recall_fscore_support, roc_auc_score
 
 from tests.tiny import encoded_split, tiny_encoded
-from trainable.evaluation import evaluation_report
+from trainable import predictions as kept
+from trainable.evaluation import evaluate, evaluation_report, with_intervals
 from trainable.thresholds import THRESHOLDS_K
 
 DATA = tiny_encoded()
@@ -117,8 +118,90 @@ def test_what_has_no_documents_or_labels_is_left_out():
     report = report_of(probs, np.eye(2, dtype=bool)[[0, 1, 0]], data=data, threshold=0.5)
     assert "medium" not in report
     assert "multi_label" not in report
-    assert report["single_label"] == {
-        "num_docs": 3,
-        "micro_f1": pytest.approx(2 / 3),
-        "macro_f1": pytest.approx(2 / 3),
+    assert report["single_label"]["num_docs"] == 3
+    for score in ("micro_f1", "macro_f1"):
+        assert report["single_label"][score] == pytest.approx(2 / 3)
+
+
+def blocks_of(report, targets):
+    """Each block of scores with the documents and labels that it is of."""
+    everything = np.ones(len(targets), dtype=bool)
+    yield report, everything, None
+    for group in ("head", "medium", "tail"):
+        yield report[group], everything, [n for n, its in enumerate(DATA.groups) if its == group]
+    yield report["single_label"], targets.sum(1) == 1, None
+    yield report["multi_label"], targets.sum(1) > 1, None
+
+
+@pytest.mark.parametrize("average", ["micro", "macro"])
+def test_every_score_of_every_block_equals_scikit_learn(average):
+    probs, targets = predictions()
+    report = report_of(probs, targets)
+    for limit, suffix in ((0.37, ""), (0.5, "_at_0.5")):
+        preds = probs >= np.float32(limit)
+        for block, chosen, labels in blocks_of(report, targets):
+            expected = precision_recall_fscore_support(
+                targets[chosen], preds[chosen], labels=labels, average=average, zero_division=0
+            )[:3]
+            got = [block[f"{average}_{name}{suffix}"] for name in ("precision", "recall", "f1")]
+            assert got == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_curve_has_precision_and_recall():
+    probs, targets = predictions()
+    curve = report_of(probs, targets)["threshold_curve"]
+    found = [
+        precision_recall_fscore_support(targets, probs >= t, average="micro", zero_division=0)[:2]
+        for t in THRESHOLDS_K
+    ]
+    assert curve["micro_precision"] == pytest.approx([p for p, _ in found], abs=1e-12)
+    assert curve["micro_recall"] == pytest.approx([r for _, r in found], abs=1e-12)
+
+
+def test_roc_auc_stands_beside_its_error():
+    probs, targets = predictions()
+    report = report_of(probs, targets)
+    exact = roc_auc_score(targets, probs, average="micro")
+    assert report["micro_roc_auc"] == pytest.approx(exact, abs=1e-6 + report["micro_roc_auc_error"])
+    assert report["micro_roc_auc_error"] < 0.02  # the fifth that shares one score is a real tie
+    nothing = report_of(probs, np.zeros_like(targets))
+    assert "micro_roc_auc" not in nothing
+
+
+def test_the_predictions_are_what_the_scores_are_of():
+    probs, targets = predictions()
+    batches = [(torch.from_numpy(probs[:50]), torch.from_numpy(targets[:50]))]
+    batches += [(torch.from_numpy(probs[50:]), torch.from_numpy(targets[50:]))]
+    names = [f"doc-{n}" for n in range(90)]
+    found = evaluate(batches, threshold=0.37, data=DATA, documents=names).predictions
+    assert found.documents == tuple(names)
+    assert (found.predicted.matrix(5).toarray() == (probs >= np.float32(0.37))).all()
+    assert (found.true.matrix(5).toarray() == targets).all()
+
+
+def test_thresholds_of_their_own_stand_beside_the_one():
+    probs, targets = predictions()
+    own = torch.tensor([0.2, 0.3, 0.4, 0.5, 0.6])
+    batches = [(torch.from_numpy(probs), torch.from_numpy(targets))]
+    found = evaluate(batches, threshold=0.37, data=DATA, own_thresholds_L=own)
+    preds = probs >= own.numpy()
+    block = found.report["own_thresholds"]
+    assert block["macro_f1"] == f1(targets, preds, "macro")
+    assert block["tail"]["micro_f1"] == f1(targets, preds, "micro", [3, 4])
+    assert (found.own_predictions.predicted.matrix(5).toarray() == preds).all()
+    assert [row["own_threshold"] for row in found.report["per_label"]] == pytest.approx(
+        own.tolist()
+    )
+    plain = report_of(probs, targets)
+    assert {key: found.report[key] for key in ("micro_f1", "head")} == {
+        key: plain[key] for key in ("micro_f1", "head")
     }
+
+
+def test_too_many_predictions_are_counted_but_not_kept(monkeypatch):
+    monkeypatch.setattr(kept, "MOST_PAIRS", 20)
+    probs, targets = predictions()
+    batches = [(torch.from_numpy(probs), torch.from_numpy(targets))]
+    found = evaluate(batches, threshold=0.37, data=DATA)
+    assert found.predictions is None
+    assert with_intervals(found) == found.report == report_of(probs, targets)

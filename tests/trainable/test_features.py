@@ -118,7 +118,7 @@ def test_bf16_stays_near_float32(tmp_path, config):
 
 
 def test_padded_as_on_a_gpu_they_are_those_of_packed_documents(encoder):
-    extractor = Extractor(str(encoder), device=CPU, precision="fp32", pad_id=0)
+    extractor = Extractor.load(str(encoder), device=CPU, precision="fp32", pad_id=0)
     for lengths in ([2, 3, 17, 17, 64], [8, 8]):  # the second: nothing to pad
         tokens = [np.random.default_rng(n).integers(5, 45, n).tolist() for n in lengths]
         split = encoded_split(tokens, [(0,)] * len(tokens))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from sklearn.metrics import f1_score
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from tests.tiny import tiny_dataset, tiny_encoded, tiny_encoder
@@ -20,6 +21,7 @@ from trainable.errors import UsageError, UserError
 from trainable.features import with_features
 from trainable.label_stats import label_stats
 from trainable.loop import TrainingSession
+from trainable.predictions import Predictions
 from trainable.retrain import Retrained, merge_train_and_val, retrain
 from trainable.tokenization import encode_dataset
 
@@ -206,7 +208,7 @@ def test_unknown_train_on(trial):
 def test_the_folder_holds_what_it_should(made, trial):
     assert {path.name for path in made.iterdir()} >= {
         "model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "best.yaml",
-        "test_report.json", "README.md",
+        "test_report.json", "test_predictions.npz", "README.md",
     }  # fmt: skip
     assert [path.name for path in made.parent.iterdir()] == ["model"]  # nothing half-made beside
     config = json.loads((made / "config.json").read_text())
@@ -219,6 +221,12 @@ def test_the_folder_holds_what_it_should(made, trial):
     assert BestConfig.load(made / "best.yaml") == dataclasses.replace(trial.best, config=config)
     report = json.loads((made / "test_report.json").read_text())
     assert report["num_docs"] == 30
+    kept = Predictions.load(made / "test_predictions.npz")
+    assert kept.documents == tuple(load_dataset(trial.best.config, cache_dir=trial.cache).test.ids)
+    preds, true = (sets.matrix(5).toarray() for sets in (kept.predicted, kept.true))
+    assert report["micro_f1"] == pytest.approx(f1_score(true, preds, average="micro"), abs=1e-12)
+    low, high = report["intervals"]["total"]["micro_f1"]
+    assert low < report["micro_f1"] < high
 
 
 def test_transformers_loads_it_and_predicts_the_same(made, trial):

@@ -7,7 +7,7 @@ import csv
 import difflib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from types import MappingProxyType
@@ -66,10 +66,10 @@ def _check(path: Path, line: int, raw: Mapping[str, Any], config: TrialConfig) -
     _need_columns(path, line, raw, config)
     text = raw[config.text_column]
     if not isinstance(text, str):
-        raise complain(path, line, f"'{config.text_column}' must be text, got {_show(text)}")
+        raise complain(path, line, f"'{config.text_column}' must be text, got {show_value(text)}")
     if not text.strip():
         raise complain(path, line, f"'{config.text_column}' is empty: fill it or drop the line")
-    _check_unicode(path, line, text)
+    check_unicode(path, line, text)
     labels = _check_labels(path, line, raw[config.labels_column], config)
     split = raw.get(config.split_column)
     if config.split_column in raw and split not in ("train", "val", "test"):
@@ -99,17 +99,22 @@ def _check_labels(path: Path, line: int, value: Any, config: TrialConfig) -> tup
     if isinstance(value, str) and path.suffix.lower() != ".jsonl":
         value = [part for part in value.split(config.label_separator) if part.strip()]
     if not isinstance(value, Sequence) or isinstance(value, str):
-        raise complain(path, line, f"'{column}' must be a list of strings, got {_show(value)}")
+        raise complain(path, line, f"'{column}' must be a list of strings, got {show_value(value)}")
     for label in value:
         if not isinstance(label, str):
-            raise complain(path, line, f"'{column}' must hold strings, got {_show(label)}")
+            raise complain(path, line, f"'{column}' must hold strings, got {show_value(label)}")
         if not label.strip():
             raise complain(path, line, f"'{column}' holds an empty label")
-        _check_unicode(path, line, label)
+        check_unicode(path, line, label)
     return tuple(sorted({label.strip() for label in value}))
 
 
-def _check_unicode(path: Path, line: int, text: str) -> None:
+def check_unicode(path: Path, line: int, text: str) -> None:
+    """Refuse what no tokenizer takes.
+
+    Raises:
+        UsageError: half of a surrogate pair.
+    """
     # JSON can spell half of a surrogate pair, which no tokenizer takes
     try:
         text.encode()
@@ -119,18 +124,27 @@ def _check_unicode(path: Path, line: int, text: str) -> None:
 
 def _read_jsonl(path: Path, config: TrialConfig) -> RawRows:  # noqa: ARG001 - a reader
     with path.open("rb") as file:
-        for line, content in enumerate(file, 1):
-            if not content.strip():
-                continue
-            try:
-                raw = json.loads(content.decode("utf-8-sig"))
-            except UnicodeDecodeError as error:
-                raise complain(path, line, f"not UTF-8 ({error.reason})") from error
-            except (ValueError, RecursionError) as error:
-                raise complain(path, line, f"not a JSON object ({error})") from error
-            if not isinstance(raw, dict):
-                raise complain(path, line, f"must be a JSON object, got {_show(raw)}")
-            yield line, raw
+        yield from json_rows(path, file)
+
+
+def json_rows(path: Path, lines: Iterable[bytes]) -> RawRows:
+    """Line number and object of every line of JSON that is not blank, one at a time.
+
+    Raises:
+        UsageError: a line is no JSON object; names `path` and the line.
+    """
+    for line, content in enumerate(lines, 1):
+        if not content.strip():
+            continue
+        try:
+            raw = json.loads(content.decode("utf-8-sig"))
+        except UnicodeDecodeError as error:
+            raise complain(path, line, f"not UTF-8 ({error.reason})") from error
+        except (ValueError, RecursionError) as error:
+            raise complain(path, line, f"not a JSON object ({error})") from error
+        if not isinstance(raw, dict):
+            raise complain(path, line, f"must be a JSON object, got {show_value(raw)}")
+        yield line, raw
 
 
 def _read_csv(path: Path, config: TrialConfig) -> RawRows:
@@ -189,7 +203,8 @@ def _check_header(path: Path, header: Sequence[str], config: TrialConfig) -> Non
     _need_columns(path, 1, dict.fromkeys(header), config)
 
 
-def _show(value: Any) -> str:
+def show_value(value: Any) -> str:
+    """Type and beginning of a value, for a complaint."""
     shown = repr(value)
     return f"{type(value).__name__} {shown if len(shown) <= 40 else shown[:37] + '...'}"
 

@@ -21,7 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     for add in (_add_run, _add_resume, _add_list, _add_show, _add_stop):
         add(commands)
-    for add in (_add_data, _add_space, _add_export):
+    for add in (_add_data, _add_space, _add_export, _add_sync):
         add(commands)
     return parser
 
@@ -209,6 +209,15 @@ def _add_export(commands: Any) -> None:
     export.add_argument("--trial", type=whole, metavar="N", help="another one than the best")
     export.add_argument("-o", "--output", default="best.yaml", metavar="FILE")
     _add_runs_dir(export)
+
+
+def _add_sync(commands: Any) -> None:
+    sync = _add(commands, "sync", "send MLflow what it has not recorded of a search")
+    sync.add_argument("name", metavar="NAME", nargs="?", help="of the search")
+    sync.add_argument("--all", action="store_true", help="every search of the runs folder")
+    sync.add_argument("--tracking-uri", metavar="URI", help="MLflow, if not where it was")
+    sync.add_argument("--json", action="store_true", help="print JSON: an object a search")
+    _add_runs_dir(sync)
 
 
 def _add_data_options(group: Any) -> None:

@@ -15,6 +15,7 @@ COMMANDS = (
     ("search", "data"),
     ("search", "space"),
     ("search", "export"),
+    ("search", "sync"),
     ("trainable",),
     ("mlflow_server",),
 )

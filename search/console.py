@@ -38,7 +38,8 @@ class Terminal:
         """Bars with the time left; gives what is called with (what, done, total)."""
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
         tasks: dict[str, TaskID] = {}
-        with Progress(*columns, console=self.out, transient=True) as bars:
+        seen = self.out.is_terminal  # elsewhere it would leave an empty line
+        with Progress(*columns, console=self.out, transient=True, disable=not seen) as bars:
 
             def update(what: str, done: int, total: int) -> None:
                 if what not in tasks:

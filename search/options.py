@@ -1,11 +1,9 @@
 """The options of every command. Imports nothing heavy: `--help` must not wait for torch or Ray."""
 
 import argparse
-import difflib
-import re
 from typing import Any, NoReturn
 
-from search.option_values import gib, number, seconds, whole
+from search.option_values import gib, nearest_command, number, seconds, whole
 from trainable.errors import UsageError
 
 
@@ -49,7 +47,7 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(**{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{_nearest_command(message)}; see `{self.prog} --help`")
+        raise UsageError(f"{nearest_command(message)}; see `{self.prog} --help`")
 
 
 def _add_run(commands: Any) -> None:
@@ -288,14 +286,3 @@ def _add_runs_dir(group: Any) -> None:
 
 def _add(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
     return commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-
-
-def _nearest_command(message: str) -> str:
-    """Argparse's message, with the nearest command where one was unknown."""
-    match = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
-    if not match:
-        return message.removeprefix("argument ")
-    known = re.findall(r"[\w-]+", match[2])
-    near = difflib.get_close_matches(match[1], known, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'? " if near else ""
-    return f"unknown command '{match[1]}': {hint}Allowed: {', '.join(known)}"

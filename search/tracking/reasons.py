@@ -26,9 +26,16 @@ MLFLOW_TRACKING_TOKEN'
         return "its disk is full"
     if is_timeout(error):
         return "no answer in time"
+    if "not in a valid JSON format" in text:
+        return "something answers there that is not an MLflow server"
+    if getattr(error, "error_code", "") == "PERMISSION_DENIED":
+        return refusal(403)
     code = _HTTP_CODE.search(text)
     if code:
-        return refusal(int(code[1] or code[2] or code[3]))
+        number = int(code[1] or code[2] or code[3])
+        # MLflow's client does not read what a 500 says
+        why = " (its log has the reason; a full disk is one)" if number == 500 else ""
+        return f"{refusal(number)}{why}"
     failed = _NO_CONNECTION.search(text)
     if failed and "request" in text:
         return failed[1].strip()

@@ -131,7 +131,7 @@ class Tracker:
         """One process from its start to its end; returns its exit code."""
         path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         with subprocess.Popen(
-            [sys.executable, "-m", "search.tracking", str(self._folder)],
+            _command(self._folder),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -180,3 +180,7 @@ class Tracker:
             self._report(line)
         except Exception:  # noqa: BLE001 - nothing of tracking may reach the search
             _log.exception("the report of a tracking problem failed")
+
+
+def _command(folder: Path) -> list[str]:
+    return [sys.executable, "-m", "search.tracking", str(folder)]

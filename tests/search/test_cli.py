@@ -36,6 +36,7 @@ GOLDEN = {
     "data": {"name", "--data", *DATA, "--json"},
     "space": {"--loss", "--tune", "--set", "--space"},
     "export": {"name", "--trial", "-o", "--output", "--runs-dir"},
+    "sync": {"name", "--all", "--tracking-uri", "--json", "--runs-dir"},
 }
 
 

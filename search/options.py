@@ -214,7 +214,7 @@ def _add_sync(commands: Any) -> None:
     sync.add_argument("name", metavar="NAME", nargs="?", help="of the search")
     sync.add_argument("--all", action="store_true", help="every search of the runs folder")
     sync.add_argument("--tracking-uri", metavar="URI", help="MLflow, if not where it was")
-    sync.add_argument("--json", action="store_true", help="print JSON: an object a search")
+    sync.add_argument("--json", action="store_true", help="print JSON, a line a search")
     _add_runs_dir(sync)
 
 

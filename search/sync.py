@@ -19,7 +19,7 @@ def sync_search(
     Args:
         folder: Of the search.
         tracking_uri: Where to; None: where the search was to be recorded.
-        terminal: For one line, or one JSON object.
+        terminal: For one line, of JSON if that is asked for.
         as_json: Whether it is JSON.
 
     Raises:
@@ -29,7 +29,7 @@ def sync_search(
     check_tracking(uri, folder.parent)
     with terminal.progress("runs of {}") as bar:
         synced = sync(folder, tracking_uri=uri, on_sent=lambda *sent: bar(folder.name, *sent))
-    terminal.say(json.dumps(dataclasses.asdict(synced), indent=2) if as_json else _line(synced))
+    terminal.say(json.dumps(dataclasses.asdict(synced)) if as_json else _line(synced))
     return 0
 
 

@@ -9,6 +9,7 @@ from search.lock import is_live
 from search.tracking.lock import SendingLock
 from search.tracking.reasons import plain
 from search.tracking.replay import OnSent, Replay
+from search.tracking.store import refresh_statistics
 from trainable.errors import UsageError, UserError
 
 _LOCK_TIMEOUT_S: Final = 15.0
@@ -69,6 +70,7 @@ def _replayed(replay: Replay, on_sent: OnSent | None) -> Synced:
             f"MLflow: {store} does not record '{replay.folder.name}': {plain(error, replay.uri)}; "
             "what is missing is sent by the same command later"
         ) from error
+    refresh_statistics(replay.uri)
     sender = replay.sender
     return Synced(
         name=replay.folder.name,

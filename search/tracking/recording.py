@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 from search.tracking.lock import SendingLock
 from search.tracking.reasons import is_timeout, plain
 from search.tracking.replay import Replay
-from search.tracking.store import be_more_patient
+from search.tracking.store import be_more_patient, refresh_statistics
 
 _LOOK_S: Final = 1.0  # events that come close together travel in one request
 _RETRY_S: Final = (2.0, 5.0, 15.0, 30.0)
@@ -80,6 +80,8 @@ class Recording:
             while True:
                 closing = self._closing.is_set()
                 sent = self._attempt()
+                if closing and sent and self._ready:
+                    refresh_statistics(self._replay.uri)
                 if closing and (sent or time.monotonic() > self.deadline):
                     return sent
                 self._pause()

@@ -4,9 +4,14 @@ faults to order, in this process.
 
 import contextlib
 import hashlib
+import json
 import threading
 import time
 from pathlib import Path
+
+from search.tracking import sync
+from search.tracking.store import connect
+from tests.search_folder import FIRST_PART, append_events, events, test_report
 
 
 def runs_of(client, experiment="demo"):
@@ -51,6 +56,23 @@ def digests(client, run_id):
         name: hashlib.sha256(Path(client.download_artifacts(run_id, name)).read_bytes()).hexdigest()
         for name in artifacts(client, run_id)
     }
+
+
+def finish(folder):
+    """What a search writes after its first part."""
+    append_events(folder, events()[FIRST_PART:])
+    (folder / "test_report.json").write_text(json.dumps(test_report()))
+
+
+def same_as_fresh(folder, uri, experiment, tmp_path, fresh_database):
+    """Whether the store holds what a replay of the same folder into an untouched one gives."""
+    fresh = tmp_path / "fresh.db"
+    fresh.write_bytes(fresh_database.read_bytes())
+    sync(folder, tracking_uri=f"sqlite:///{fresh}")
+    stores = (connect(uri), connect(f"sqlite:///{fresh}"))
+    one, other = (content(client, experiment, with_artifacts=True) for client in stores)
+    assert one == other
+    return one
 
 
 class FaultyServer:

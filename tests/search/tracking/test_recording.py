@@ -25,7 +25,16 @@ from tests.search_folder import (
     test_report,
     write_search_folder,
 )
-from tests.tracked import answers, content, recorded, runs_of, sleeps, until
+from tests.tracked import (
+    answers,
+    content,
+    finish,
+    recorded,
+    runs_of,
+    same_as_fresh,
+    sleeps,
+    until,
+)
 
 NUM_RUNS = 1 + len(TRIALS)
 TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
@@ -36,23 +45,6 @@ pytestmark = pytest.mark.usefixtures("quick")
 @pytest.fixture
 def client(runs_dir):
     return connect(default_tracking_uri(runs_dir))
-
-
-def finish(folder):
-    """What a search writes after its first part."""
-    append_events(folder, events()[FIRST_PART:])
-    (folder / "test_report.json").write_text(json.dumps(test_report()))
-
-
-def same_as_fresh(folder, uri, experiment, tmp_path, fresh_database):
-    """Whether the store holds what a replay of the same folder into an untouched one gives."""
-    fresh = tmp_path / "fresh.db"
-    fresh.write_bytes(fresh_database.read_bytes())
-    sync(folder, tracking_uri=f"sqlite:///{fresh}")
-    stores = (connect(uri), connect(f"sqlite:///{fresh}"))
-    one, other = (content(client, experiment, with_artifacts=True) for client in stores)
-    assert one == other
-    return one
 
 
 def test_live_and_afterwards_give_the_same(runs_dir, client, tmp_path, fresh_database):

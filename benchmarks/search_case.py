@@ -85,7 +85,6 @@ class SearchCase:
         listeners: list[Callable[[dict[str, Any]], None]] = [clock]
         if tracked:
             tracker.start()
-            listeners.append(tracker.on_event)
         screen = Console(file=io.StringIO(), force_terminal=tracked, width=_COLUMNS)
         with Progress(spec, screen) as progress:
             run_trials(
@@ -95,11 +94,10 @@ class SearchCase:
                 trainable=InstantTrial,
                 evaluate=_no_evaluation,
             )
-        ended = time.process_time()
+        ended = time.perf_counter()
         unsent = not tracker.close(timeout_s=3600.0)
-        catching_up_s = time.process_time() - ended
         return {
-            "mlflow_catching_up_cpu_s": catching_up_s if tracked else None,
+            "mlflow_catching_up_s": time.perf_counter() - ended if tracked else None,
             "mlflow_complete": not unsent if tracked else None,
             **_results(spec),
         }
@@ -155,7 +153,6 @@ def watch(timer: PartTimer) -> None:
     from search.searcher import StudySearcher
     from search.stopping import ActorReaper
     from search.study import SearchStudy
-    from search.tracking.replay import Replay
 
     proposing = ("infer_relative_search_space", "sample_relative", "sample_independent")
     timer.watch("TPE", TPESampler, proposing)
@@ -166,7 +163,6 @@ def watch(timer: PartTimer) -> None:
     told = ("start", "result", "complete", "recover", "error")
     timer.watch("recorder", Recorder, (*(f"on_trial_{what}" for what in told), "on_step_end"))
     timer.watch("reaper", ActorReaper, ("on_step_begin", "on_trial_complete", "on_step_end"))
-    timer.watch("MLflow", Replay, ("advance",))
 
 
 def resident_bytes() -> int:

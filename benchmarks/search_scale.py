@@ -132,8 +132,8 @@ def _notes(epochs: int) -> list[str]:
         f"trials of at most {epochs} epochs that take no time, two at once on reused actors; ASHA "
         f"from epoch 1, reduction factor 3; the space of `db`; no weights, no checkpoints",
         "CPU time of the driver's process, all its threads; two clock readings a timed call are in",
-        "MLflow's thread is counted when it has sent what came in half a second; what it sends "
-        "after the last trial is in the JSON (mlflow_catching_up_cpu_s)",
+        "MLflow is told by a process of its own, which is not counted; its time after the "
+        "last trial is in the JSON (mlflow_catching_up_s)",
     ]
 
 

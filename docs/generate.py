@@ -16,6 +16,7 @@ COMMANDS = (
     ("search", "space"),
     ("search", "export"),
     ("search", "baseline"),
+    ("search", "sync"),
     ("trainable",),
     ("trainable", "predict"),
     ("trainable", "evaluate"),

@@ -177,9 +177,27 @@ def baseline(options: argparse.Namespace, terminal: Terminal) -> int:
     return run_baseline(options, terminal)
 
 
+def sync(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Send MLflow what it has not recorded."""
+    from search.sync import sync_all, sync_search
+    from search.tracking.check import absolute_uri
+
+    if (options.name is None) != options.all:
+        raise UsageError("give the NAME of a search, or --all: see `python -m search sync --help`")
+    uri = absolute_uri(options.tracking_uri)
+    if not options.all:
+        return sync_search(_folder_of(options), uri, terminal, as_json=options.json)
+    from search.spec import SPEC_NAME
+
+    folders = sorted(path.parent for path in _runs_dir(options).glob(f"*/{SPEC_NAME}"))
+    if not folders:
+        raise UsageError(f"no searches in {_runs_dir(options)}; see --runs-dir")
+    return sync_all(folders, uri, terminal, as_json=options.json)
+
+
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Terminal], int]]] = MappingProxyType(
     {"run": run, "resume": resume, "list": list_, "show": show, "stop": stop}
-    | {"data": data, "space": space, "export": export, "baseline": baseline}
+    | {"data": data, "space": space, "export": export, "baseline": baseline, "sync": sync}
 )
 
 

@@ -34,16 +34,17 @@ class Terminal:
             self.out.print(renderable, markup=False, emoji=False)
 
     @contextlib.contextmanager
-    def progress(self) -> Iterator[Callable[[str, int, int], None]]:
-        """A bar with the time left for features; gives what is called with (split, done, total)."""
+    def progress(self, words: str = "features of {}") -> Iterator[Callable[[str, int, int], None]]:
+        """Bars with the time left; gives what is called with (what, done, total)."""
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
         tasks: dict[str, TaskID] = {}
-        with Progress(*columns, console=self.out, transient=True) as bars:
+        seen = self.out.is_terminal  # elsewhere it would leave an empty line
+        with Progress(*columns, console=self.out, transient=True, disable=not seen) as bars:
 
-            def update(split: str, done: int, total: int) -> None:
-                if split not in tasks:
-                    tasks[split] = bars.add_task(f"features of {split}", total=total)
-                bars.update(tasks[split], completed=done)
+            def update(what: str, done: int, total: int) -> None:
+                if what not in tasks:
+                    tasks[what] = bars.add_task(words.format(what), total=total)
+                bars.update(tasks[what], completed=done)
 
             yield update
 

@@ -1,6 +1,7 @@
-"""What the values of options may look like; argparse turns each error into a line."""
+"""What the words of a command may look like; argparse turns each error into a line."""
 
 import argparse
+import difflib
 import re
 from typing import Final
 
@@ -39,3 +40,14 @@ def seconds(text: str) -> float:
     if not match:
         raise argparse.ArgumentTypeError(f"must be seconds or like 30m, 2h, got '{text}'")
     return float(match[1]) * _UNITS_S[match[2]]
+
+
+def nearest_command(message: str) -> str:
+    """Argparse's message, with the nearest command where one was unknown."""
+    match = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
+    if not match:
+        return message.removeprefix("argument ")
+    known = re.findall(r"[\w-]+", match[2])
+    near = difflib.get_close_matches(match[1], known, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return f"unknown command '{match[1]}': {hint}Allowed: {', '.join(known)}"

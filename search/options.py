@@ -1,12 +1,10 @@
 """The options of every command. Imports nothing heavy: `--help` must not wait for torch or Ray."""
 
 import argparse
-import difflib
-import re
 from typing import Any, NoReturn
 
 from search.baseline.options import add_baseline
-from search.option_values import gib, number, seconds, whole
+from search.option_values import gib, nearest_command, number, seconds, whole
 from trainable.errors import UsageError
 
 
@@ -22,7 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     for add in (_add_run, _add_resume, _add_list, _add_show, _add_stop):
         add(commands)
-    for add in (_add_data, _add_space, _add_export, add_baseline):
+    for add in (_add_data, _add_space, _add_export, add_baseline, _add_sync):
         add(commands)
     return parser
 
@@ -50,7 +48,7 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(**{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{_nearest_command(message)}; see `{self.prog} --help`")
+        raise UsageError(f"{nearest_command(message)}; see `{self.prog} --help`")
 
 
 def _add_run(commands: Any) -> None:
@@ -212,6 +210,15 @@ def _add_export(commands: Any) -> None:
     _add_runs_dir(export)
 
 
+def _add_sync(commands: Any) -> None:
+    sync = _add(commands, "sync", "send MLflow what it has not recorded of a search")
+    sync.add_argument("name", metavar="NAME", nargs="?", help="of the search")
+    sync.add_argument("--all", action="store_true", help="every search of the runs folder")
+    sync.add_argument("--tracking-uri", metavar="URI", help="MLflow, if not where it was")
+    sync.add_argument("--json", action="store_true", help="print JSON, a line a search")
+    _add_runs_dir(sync)
+
+
 def _add_data_options(group: Any) -> None:
     group.add_argument("--dataset", help="reuters, demo or file (default: reuters)")
     group.add_argument("--data", metavar="PATH", help="where the dataset lies, or your own file")
@@ -280,14 +287,3 @@ def _add_runs_dir(group: Any) -> None:
 
 def _add(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
     return commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-
-
-def _nearest_command(message: str) -> str:
-    """Argparse's message, with the nearest command where one was unknown."""
-    match = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
-    if not match:
-        return message.removeprefix("argument ")
-    known = re.findall(r"[\w-]+", match[2])
-    near = difflib.get_close_matches(match[1], known, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'? " if near else ""
-    return f"unknown command '{match[1]}': {hint}Allowed: {', '.join(known)}"

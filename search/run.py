@@ -225,7 +225,6 @@ def _search(
     def track(event: dict[str, Any]) -> None:
         if event["event"] == "trial_started":
             tracker.start()  # a search that cannot even begin leaves no trace in MLflow
-        tracker.on_event(event)
 
     stopped = False
     try:

@@ -166,5 +166,5 @@ def test_a_client_of_the_server_finds_the_artifacts(served, tmp_path):
 def test_tracking_through_the_server(served, tmp_path):
     _, base = served
     folder = write_search_folder(tmp_path / "over-http", dataset="web")
-    assert sync(folder, tracking_uri=base) == 1 + len(TRIALS)
-    assert sync(folder, tracking_uri=base) == 1 + len(TRIALS)
+    assert sync(folder, tracking_uri=base).runs == 1 + len(TRIALS)
+    assert sync(folder, tracking_uri=base).runs == 1 + len(TRIALS)

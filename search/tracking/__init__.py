@@ -10,13 +10,18 @@ be sent is sent by replaying again.
     store      the environment, the SQLite file, the experiment
     sender     messages -> MlflowClient calls
     replay     folder + sender: one step of catching up
-    tracker    a daemon thread around a replay; `sync`, the same without a thread
+    lock       who sends a folder: one process at a time
+    recording  replays until told to end; __main__ is the process that does it while a search runs
+    tracker    the driver's side: starts that process, hears of it, ends it
+    catch_up   `sync`: one replay, afterwards, in whatever process asks for it
+    reasons    MLflow's errors in plain words
     links      where to look
     baseline   a baseline's own run, told from its folder
     view       what is seen there: columns, order, charts
 """
 
+from search.tracking.catch_up import Synced, sync
 from search.tracking.check import check_tracking
-from search.tracking.tracker import Tracker, sync
+from search.tracking.tracker import Tracker
 
-__all__ = ["Tracker", "check_tracking", "sync"]
+__all__ = ["Synced", "Tracker", "check_tracking", "sync"]

@@ -147,14 +147,15 @@ def _ask(uri: str) -> list[str]:
             if "json" not in response.headers.get("Content-Type", ""):
                 return ["something answers there that is not an MLflow server"]
     except urllib.error.HTTPError as error:
-        return [_refusal(error.code)]
+        return [refusal(error.code)]
     except (OSError, ValueError) as error:  # URLError, timeouts, TLS, broken addresses
         reason = getattr(error, "reason", None) or error
         return [getattr(reason, "strerror", None) or str(reason)]
     return []
 
 
-def _refusal(code: int) -> str:
+def refusal(code: int) -> str:
+    """What the answer `code` of HTTP says about a tracking server."""
     if code in {401, 403}:
         return (
             f"it refuses us (HTTP {code}); set MLFLOW_TRACKING_USERNAME and "

@@ -1,7 +1,9 @@
 """One step of catching up: what the folder says and the store has not heard yet."""
 
+import dataclasses
 import hashlib
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,13 +19,17 @@ _REFUSALS: Final = frozenset(
     {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "PERMISSION_DENIED", "INVALID_STATE"}
 )
 """MLflow's answers that concern one run; anything else concerns the store."""
+_MAX_REFUSALS: Final = 3
+"""In one step: it may be the store after all, and there may be thousands of runs."""
+
+OnSent = Callable[[int, int], None]
+"""Called with the runs that were told, and all that there is something to tell."""
 
 
 class Replay:
     """Replays one search folder into one store; `advance` may be called for ever, and may fail.
 
     Attributes:
-        unsent: how many runs there is something to tell.
         sender: None until the journal has its first event.
     """
 
@@ -33,16 +39,12 @@ class Replay:
         self.sender: Sender | None = None
         self._start_over()
 
-    @property
-    def unsent(self) -> int:
-        """How many runs there is something to tell."""
-        return len(self._pending)
-
-    def advance(self, *, final: bool = False) -> None:
+    def advance(self, *, final: bool = False, on_sent: OnSent | None = None) -> None:
         """Read what is new and send it.
 
         Args:
             final: nobody will write to the folder any more: what still runs was interrupted.
+            on_sent: for progress.
 
         Raises:
             Exception: whatever MLflow raises; what was not sent is kept for the next call.
@@ -52,7 +54,7 @@ class Replay:
             return
         self.sender.open()
         try:
-            self._send()
+            self._send(on_sent)
         except Exception as error:
             if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
                 self._start_over()  # the database was replaced: tell it everything
@@ -64,6 +66,7 @@ class Replay:
         self._translator = ConfirmTranslator()
         self._files = FolderFiles(self.folder)
         self._pending: dict[RunKey, Message] = {}
+        self._uploads: dict[RunKey, Message] = {}
 
     def _read(self, *, final: bool) -> None:
         events = self._new_events()
@@ -77,7 +80,16 @@ class Replay:
         changes = self._files.changes(self._translator)
         if any(m.trial is None or m.status for m in [*messages, *changes]):
             changes.append(self._files.description(self._translator))
-        self._pending = merge([*self._pending.values(), *messages, *changes])
+        self._keep([*messages, *changes])
+
+    def _keep(self, messages: Iterable[Message]) -> None:
+        """Artifacts apart: they are sent last, and their trouble holds nothing up."""
+        told = merge([*self._pending.values(), *messages])
+        uploads = [_artifacts(message) for message in told.values() if _has_artifacts(message)]
+        self._uploads = merge([*self._uploads.values(), *uploads])
+        self._pending = {
+            run: dataclasses.replace(message, texts={}, files={}) for run, message in told.items()
+        }
 
     def _begin(self, first: dict[str, Any]) -> None:
         spec = self._files.spec()
@@ -103,20 +115,37 @@ class Replay:
         self._offset += len(whole)
         return events
 
-    def _send(self) -> None:
+    def _send(self, on_sent: OnSent | None) -> None:
         assert self.sender is not None, "made by _begin"
-        refused: Exception | None = None
-        for run in list(self._pending):
+        refusals: list[Exception] = []
+        runs = list(self._pending)
+        for done, run in enumerate(runs, 1):
+            message = self._pending.pop(run)
             try:
-                self.sender.send(self._pending[run])
+                self.sender.send(message)
             except Exception as error:
-                if run is None or getattr(error, "error_code", "") not in _REFUSALS:
+                self._pending[run] = message  # behind the others, which it must not hold up
+                concerns_run = getattr(error, "error_code", "") in _REFUSALS
+                if not concerns_run or self.sender.run_id(None) is None:
                     raise
-                refused = refused or error  # one run's trouble: go on with the others
-            else:
-                del self._pending[run]
-        if refused is not None:
-            raise refused
+                refusals.append(error)
+                if len(refusals) == _MAX_REFUSALS:
+                    break
+            if on_sent is not None:
+                on_sent(done, len(runs))
+        for run in list(self._uploads):
+            self.sender.upload(self._uploads[run])
+            del self._uploads[run]
+        if refusals:
+            raise refusals[0]
+
+
+def _has_artifacts(message: Message) -> bool:
+    return bool(message.texts or message.files)
+
+
+def _artifacts(message: Message) -> Message:
+    return Message(trial=message.trial, seed=message.seed, texts=message.texts, files=message.files)
 
 
 def search_id(name: str, first_event: dict[str, Any]) -> str:

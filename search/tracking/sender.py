@@ -1,12 +1,17 @@
-"""Messages, told to MLflow through one client. Runs are found by their tags and reused."""
+"""Messages, told to MLflow through one client. Runs are found by their tags and reused.
 
+What the store is known to hold is not sent again: to replay what is recorded is one query.
+A whole trial is three calls: its run with all tags, one batch, its end.
+"""
+
+import dataclasses
 import getpass
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from search.tracking.messages import Message, Point, RunKey
-from search.tracking.store import connect, experiment_id
+from search.tracking.store import connect, experiment_id, upload_timeout
 from search.tracking.view import TAG_PREFIX
 
 if TYPE_CHECKING:
@@ -18,6 +23,21 @@ _log = logging.getLogger(__name__)
 _MAX_VALUE: Final = 6000  # of a param
 _MAX_TAG: Final = 8000
 _PAGE: Final = 1000
+
+
+@dataclasses.dataclass(kw_only=True, slots=True)
+class _Known:
+    """What the store holds of one run, as far as we know."""
+
+    run_id: str
+    params: dict[str, str] = dataclasses.field(default_factory=dict)
+    tags: dict[str, str] = dataclasses.field(default_factory=dict)
+    latest: Mapping[str, Point] = dataclasses.field(default_factory=dict)
+    """The point of each metric that MLflow called its latest when the run was found."""
+    status: str = "RUNNING"
+    ended_ms: int | None = None
+    digests: frozenset[str] = frozenset()
+    """Of its datasets."""
 
 
 class Sender:
@@ -38,14 +58,15 @@ class Sender:
         self._view = view
         self.has_view = False
         """Whether the experiment holds the prepared view."""
+        self.num_new = 0
+        """How many runs were made here, and not found."""
         self._client: MlflowClient | None = None
-        self._runs: dict[RunKey, str] | None = None
-        self._params: dict[RunKey, dict[str, str]] = {}
-        self._latest: dict[RunKey, dict[str, tuple[int, int]]] = {}
+        self._runs: dict[RunKey, _Known] | None = None
 
     def run_id(self, run: RunKey) -> str | None:
         """The run of a trial (None: of the search) if it is known to exist."""
-        return None if self._runs is None else self._runs.get(run)
+        known = (self._runs or {}).get(run)
+        return None if known is None else known.run_id
 
     @property
     def num_runs(self) -> int:
@@ -74,35 +95,52 @@ class Sender:
             _log.debug("no prepared view", exc_info=True)
 
     def send(self, message: Message) -> None:
-        """Tell one message; the run is made if there is none."""
+        """Tell one message but for its artifacts; the run is made if there is none."""
         self.open()
-        client, run_id = self._client, self._run_for(message)
+        client, known = self._client, self._run_for(message)
         assert client is not None, "open() connects"
-        self._log_batch(run_id, message)
-        if message.dataset is not None:
-            _log_dataset(client, run_id, message.dataset)
-        for artifact, text in message.texts.items():
-            client.log_text(run_id, text, artifact)
-        for path, folder in message.files.items():
-            client.log_artifact(run_id, str(path), folder or None)
+        self._log_batch(known, message)
+        dataset = message.dataset
+        if dataset is not None and dataset["digest"] not in known.digests:
+            _log_dataset(client, known.run_id, dataset)
+            known.digests |= {dataset["digest"]}
+        told = message.status == known.status and message.ended_ms in (None, known.ended_ms)
+        if message.status is None or told:
+            return
         if message.status == "RUNNING":
-            client.update_run(run_id, status="RUNNING")
-        elif message.status is not None:
-            client.set_terminated(run_id, message.status, message.ended_ms)
+            client.update_run(known.run_id, status="RUNNING")
+        else:
+            client.set_terminated(known.run_id, message.status, message.ended_ms)
+        known.status, known.ended_ms = message.status, message.ended_ms
 
-    def _run_for(self, message: Message) -> str:
+    def upload(self, message: Message) -> None:
+        """Send the artifacts of a message; a file that is gone meanwhile is left out."""
+        self.open()
+        client, run_id = self._client, self._run_for(message).run_id
+        assert client is not None, "open() connects"
+        for artifact, text in message.texts.items():
+            with upload_timeout(len(text)):
+                client.log_text(run_id, text, artifact)
+        for path, folder in message.files.items():
+            if path.is_file():
+                with upload_timeout(path.stat().st_size):
+                    client.log_artifact(run_id, str(path), folder or None)
+
+    def _run_for(self, message: Message) -> _Known:
         assert self._runs is not None, "open() finds them"
         if message.key in self._runs:
             return self._runs[message.key]
         runs, self._runs = self._runs, None  # if this fails the run may exist: look again then
-        runs[message.key] = self._create_run(message, parent=runs.get(None))
+        parent = runs.get(None)
+        runs[message.key] = self._create_run(message, parent=parent.run_id if parent else None)
         self._runs = runs
         return runs[message.key]
 
-    def _create_run(self, message: Message, *, parent: str | None) -> str:
+    def _create_run(self, message: Message, *, parent: str | None) -> _Known:
         assert self._client is not None, "open() connects"
         number = message.trial
         tags = {
+            **_cut(message.tags, _MAX_TAG),
             "hpo.search_id": self.search_id,
             "hpo.role": _role(message),
             "mlflow.user": _user(),
@@ -120,38 +158,42 @@ class Sender:
             tags=tags,
             run_name=self._name if number is None else _run_name(number, message.seed),
         )
-        return str(run.info.run_id)
+        self.num_new += 1
+        return _Known(run_id=str(run.info.run_id), tags=tags)
 
-    def _log_batch(self, run_id: str, message: Message) -> None:
+    def _log_batch(self, known: _Known, message: Message) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
         assert self._client is not None, "open() connects"
-        params = {name: value[:_MAX_VALUE] for name, value in message.params.items()}
-        known = self._params.setdefault(message.key, {})
-        fresh = {name: value for name, value in params.items() if name not in known}
+        params = _cut(message.params, _MAX_VALUE)
+        fresh = {name: value for name, value in params.items() if name not in known.params}
         # MLflow never changes a param: what a resumed search has changed becomes a tag
         changed = {
             f"hpo.now.{name}": value
             for name, value in params.items()
-            if known.get(name, value) != value
+            if known.params.get(name, value) != value
         }
-        tags = {**message.tags, **changed}
-        latest = self._latest.get(message.key, {})
-        points = [point for point in message.points if not _is_stored(point, latest)]
+        tags = {
+            name: value
+            for name, value in _cut({**message.tags, **changed}, _MAX_TAG).items()
+            if known.tags.get(name) != value
+        }
+        points = _unsent(message.points, known.latest)
         if not (points or fresh or tags):
             return
         self._client.log_batch(
-            run_id,
+            known.run_id,
             metrics=[Metric(p.key, p.value, p.time_ms, p.step) for p in points],
             params=[Param(name, value) for name, value in fresh.items()],
-            tags=[RunTag(name, value[:_MAX_TAG]) for name, value in tags.items()],
+            tags=[RunTag(name, value) for name, value in tags.items()],
         )
-        known.update(fresh)
+        known.params |= fresh
+        known.tags |= tags
 
-    def _find_runs(self) -> dict[RunKey, str]:
+    def _find_runs(self) -> dict[RunKey, _Known]:
         """The runs of this search by what they are; of two that are the same the older wins."""
         assert self._client is not None, "open() connects"
-        found: dict[RunKey, str] = {}
+        found: dict[RunKey, _Known] = {}
         token: str | None = None
         while True:
             page = self._client.search_runs(
@@ -162,11 +204,7 @@ class Sender:
                 page_token=token,
             )
             for run in page:
-                key = _key_of(run)
-                if key not in found:
-                    found[key] = run.info.run_id
-                    self._params[key] = dict(run.data.params)
-                    self._latest[key] = _latest_points(run)
+                found.setdefault(_key_of(run), _known(run))
             token = page.token
             if not token:
                 return found
@@ -182,6 +220,10 @@ def _run_name(number: int, seed: int | None) -> str:
     return f"trial-{number:03d}" if seed is None else f"confirm-{number:03d}-seed-{seed}"
 
 
+def _cut(values: Mapping[str, str], length: int) -> dict[str, str]:
+    return {name: value[:length] for name, value in values.items()}
+
+
 def _key_of(run: "Run") -> RunKey:
     number, seed = (run.data.tags.get(f"hpo.{name}") for name in ("trial", "seed"))
     if number is None:
@@ -189,17 +231,28 @@ def _key_of(run: "Run") -> RunKey:
     return int(number) if seed is None else (int(number), int(seed))
 
 
-def _latest_points(run: "Run") -> dict[str, tuple[int, int]]:
-    """Step and time of the latest point of each metric, from the run as MLflow returned it."""
+def _known(run: "Run") -> _Known:
     # private, and only to save time: without it everything is sent again, and kept once
     metrics = getattr(run.data, "_metric_objs", [])
-    return {metric.key: (metric.step, metric.timestamp) for metric in metrics}
+    return _Known(
+        run_id=str(run.info.run_id),
+        params=dict(run.data.params),
+        tags=dict(run.data.tags),
+        latest={m.key: Point(m.key, m.value, m.timestamp, m.step) for m in metrics},
+        status=run.info.status,
+        ended_ms=run.info.end_time,
+        digests=frozenset(
+            data.dataset.digest for data in (run.inputs.dataset_inputs if run.inputs else ())
+        ),
+    )
 
 
-def _is_stored(point: Point, latest: Mapping[str, tuple[int, int]]) -> bool:
-    """Points travel in the journal's order, so what is not after the latest one has arrived."""
-    step, time_ms = latest.get(point.key, (-1, -1))
-    return point.time_ms <= time_ms and point.step <= step
+def _unsent(points: Sequence[Point], latest: Mapping[str, Point]) -> list[Point]:
+    """Points travel in the journal's order: what comes before one that arrived has arrived too."""
+    arrived = {
+        point.key: place for place, point in enumerate(points) if latest.get(point.key) == point
+    }
+    return [point for place, point in enumerate(points) if place > arrived.get(point.key, -1)]
 
 
 def _log_dataset(client: "MlflowClient", run_id: str, dataset: Mapping[str, str]) -> None:

@@ -17,16 +17,24 @@ from trainable.errors import UserError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+_TIMEOUT: Final = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 _ENVIRONMENT: Final = {
     # by default one call to a dead server blocks for 248 s, to a hanging one for 20 minutes
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    _TIMEOUT: "5",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_AGENT_HINT": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
+_LONGEST_TIMEOUT_S: Final = 60
+_UPLOAD_TIMEOUT_S: Final = 60
+_SLOWEST_UPLOAD: Final = 100_000
+"""Bytes a second that a server takes and stores at least."""
+_ANALYSIS_WAIT_S: Final = 1.0
+_ANALYSIS_ROWS: Final = 1000
+"""Of each index, at most: a large store takes no longer than a small one."""
 _LOCK_TIMEOUT_S: Final = 300.0  # as long as a server may take to start
 _LOCK_PAUSE_S: Final = 0.1
 
@@ -48,12 +56,9 @@ def connect(uri: str) -> "MlflowClient":
     with initialisation_lock(path):
         if not path.exists():
             _make_database(path)
-        connection = sqlite3.connect(path)
-        try:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
             # readers (the server) and the writer (a search) do not block each other
             connection.execute("PRAGMA journal_mode=WAL")
-        finally:
-            connection.close()
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         client.search_experiments(max_results=1)
     return client
@@ -76,12 +81,47 @@ def _make_database(path: Path) -> None:
     fresh.replace(path)
 
 
+def refresh_statistics(uri: str) -> None:
+    """Let SQLite see how its tables have grown: else it sorts thousands of trials by brute force.
+
+    A convenience: whatever fails, or another process that is writing, leaves things as they are.
+    """
+    path = database_path(uri)
+    if path is None:
+        return
+    with (
+        contextlib.suppress(sqlite3.Error),
+        contextlib.closing(sqlite3.connect(path, timeout=_ANALYSIS_WAIT_S)) as connection,
+    ):
+        connection.execute(f"PRAGMA analysis_limit={_ANALYSIS_ROWS}")
+        connection.execute("ANALYZE")
+        connection.commit()
+
+
 def prepare_environment() -> None:
     """Short timeouts, no telemetry, no chatter; a variable that the user has set stays."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def be_more_patient() -> None:
+    """After a time-out: a server that is slow would never get one batch whole otherwise."""
+    timeout_s = int(os.environ[_TIMEOUT])
+    os.environ[_TIMEOUT] = str(max(timeout_s, min(2 * timeout_s, _LONGEST_TIMEOUT_S)))
+
+
+@contextlib.contextmanager
+def upload_timeout(num_bytes: int) -> Iterator[None]:
+    """Within: the time that a server may take for an artifact of that size."""
+    usual = os.environ[_TIMEOUT]
+    needed = _UPLOAD_TIMEOUT_S + num_bytes // _SLOWEST_UPLOAD
+    os.environ[_TIMEOUT] = str(max(int(usual), needed))
+    try:
+        yield
+    finally:
+        os.environ[_TIMEOUT] = usual
 
 
 @contextlib.contextmanager

@@ -1,15 +1,18 @@
-"""A daemon thread that keeps a tracking store up to date with a search folder."""
+"""The driver's side of tracking: starts the process that sends, hears of it, ends it."""
 
+import contextlib
+import json
 import logging
+import os
+import subprocess
+import sys
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from search.credentials import scrub, without_credentials
-from search.lock import is_live
-from search.tracking.check import database_path
+from search.credentials import without_credentials
+from search.tracking.check import database_path, default_tracking_uri
 from search.tracking.links import (
     LOCAL_SERVER,
     nested_link,
@@ -18,20 +21,22 @@ from search.tracking.links import (
     trials_link,
     view_link,
 )
-from search.tracking.replay import Replay
-from trainable.errors import one_line
+from search.tracking.recording import State
 
-_GATHER_S: Final = 0.5  # events that come close together travel in one request
-_RETRY_S: Final = (2.0, 5.0, 15.0, 30.0)
-_CLOSING_RETRY_S: Final = 0.5
-_GIVE_UP_CLOSING_S: Final = 5.0  # of failures: a dead server must not hold up the end
-_MAX_REASON: Final = 300
+_GRACE_S: Final = 5.0
+"""For the process to end by itself, after the time that it was given."""
+_RESTART_S: Final = 30.0
+"""Before another one takes the place of one that died: memory may be short."""
+_ROOT: Final = Path(__file__).resolve().parents[2]
 
 _log = logging.getLogger(__name__)
 
 
 class Tracker:
-    """Replays a search folder into MLflow while the search runs; never raises, never blocks it.
+    """Has a search folder replayed into MLflow while the search runs; never raises.
+
+    The work is done in a process of its own, `search.tracking.__main__`, which reads the journal:
+    the driver has nothing to do for it but to start it, and to wait for what is left at the end.
 
     Args:
         folder: the search folder; need hold nothing yet.
@@ -47,41 +52,43 @@ class Tracker:
         tracking_uri: str | None = None,
         report: Callable[[str], None] | None = None,
     ) -> None:
-        self._replay = Replay(folder.absolute(), tracking_uri)
+        self._folder = folder.absolute()
+        self._uri = tracking_uri or default_tracking_uri(self._folder.parent)
         self._report = report or _log.warning
-        self._wake = threading.Event()
-        self._closing = threading.Event()
-        self._ready = threading.Event()
-        self._deadline = 0.0
-        self._failures = 0
+        self._process: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
+        self._orders = threading.Lock()
+        self._closing = threading.Event()
+        self._timeout_s = 0.0
+        self._ready = threading.Event()
+        self._state = State()
+        self._failing = False
+        self._sent = False
 
     def start(self) -> None:
-        """Start the thread; at once, and only once."""
+        """Start the process, in milliseconds, and only once."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="mlflow", daemon=True)
             self._thread.start()
 
-    def on_event(self, event: Mapping[str, Any]) -> None:  # noqa: ARG002 - the journal has it
-        """A listener of the search: there is something new in the journal."""
-        self._wake.set()
-
     def close(self, timeout_s: float) -> bool:
-        """Send what is left, at most for `timeout_s`; False if something is unsent."""
+        """Have what is left sent, at most for `timeout_s`; False if something is unsent."""
         if self._thread is None:
             return True
-        patience_s = min(timeout_s, _GIVE_UP_CLOSING_S) if self._failures else timeout_s
-        self._deadline = time.monotonic() + patience_s
-        self._closing.set()
-        self._wake.set()
-        self._thread.join(timeout_s)
-        sent = not self._thread.is_alive() and not self._failures
-        if not sent:
+        with self._orders:
+            self._timeout_s = timeout_s
+            self._closing.set()
+            self._order({"close": timeout_s})
+        self._thread.join(timeout_s + _GRACE_S)
+        if self._thread.is_alive() and self._process is not None:
+            self._process.kill()  # stuck where no time-out reaches, such as a dead network disk
+            self._thread.join(_GRACE_S)
+        if not self._sent:
             self._tell(
-                f"MLflow: {self._store} has not recorded everything; resume the search to send "
-                "the rest"
+                f"MLflow: {self._store} has not recorded everything; send the rest with "
+                f"`python -m search sync {self._folder.name}`"
             )
-        return sent
+        return self._sent
 
     def wait_until_ready(self, timeout_s: float) -> bool:
         """Wait until the run of the search exists, so that `links` is complete."""
@@ -90,60 +97,83 @@ class Tracker:
     @property
     def links(self) -> tuple[str, ...]:
         """Lines to print: where to look, and for a database the command that serves it."""
-        sender = self._replay.sender
-        lines = []
-        database = database_path(self._replay.uri)
+        state, lines = self._state, []
+        database = database_path(self._uri)
         if database is not None:
-            lines.append(server_command(database, self._replay.uri, self._replay.folder.parent))
+            lines.append(server_command(database, self._uri, self._folder.parent))
         base = LOCAL_SERVER if database else self._store.rstrip("/")
-        if sender is None or sender.experiment_id is None:
+        experiment, run = state.experiment_id, state.run_id
+        if experiment is None:
             return (*lines, base)
-        experiment, run = sender.experiment_id, sender.run_id(None)
-        link = view_link if sender.has_view else trials_link
-        lines.append(link(base, experiment, sender.search_id))
+        link = view_link if state.has_view else trials_link
+        lines.append(link(base, experiment, state.search_id))
         lines.append(search_link(base, experiment, run) if run else nested_link(base, experiment))
         return tuple(lines)
 
     @property
     def _store(self) -> str:
-        return without_credentials(self._replay.uri) or ""
+        return without_credentials(self._uri) or ""
 
     def _run(self) -> None:
-        while True:
-            closing = self._closing.is_set()
-            self._attempt()
-            if closing and (not self._failures or time.monotonic() > self._deadline):
+        while not self._sent:
+            try:
+                code = self._listen()
+                told = f"its process ended with code {code}"
+            except OSError as error:
+                told = f"no process for it: {error.strerror or error}"
+            if self._sent or self._closing.is_set():
                 return
-            self._pause()
+            self._hear(State(problem=told))
+            if self._closing.wait(_RESTART_S):
+                return
 
-    def _pause(self) -> None:
-        if self._closing.is_set():
-            time.sleep(_CLOSING_RETRY_S)
-        elif self._failures:
-            self._closing.wait(_RETRY_S[min(self._failures, len(_RETRY_S)) - 1])
+    def _listen(self) -> int:
+        """One process from its start to its end; returns its exit code."""
+        path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        with subprocess.Popen(
+            _command(self._folder),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": path},
+            process_group=0,  # the terminal's Ctrl-C is the driver's
+        ) as process:
+            with self._orders:
+                self._process = process
+                self._order({"tracking_uri": self._uri})
+                if self._closing.is_set():
+                    self._order({"close": self._timeout_s})
+            assert process.stdout is not None, "a pipe"
+            for line in process.stdout:
+                self._take(json.loads(line))
+            return process.wait()
+
+    def _order(self, order: dict[str, Any]) -> None:
+        process = self._process
+        if process is not None and process.stdin is not None:
+            with contextlib.suppress(OSError, ValueError):  # it is dead: _run tells
+                process.stdin.write(json.dumps(order).encode() + b"\n")
+                process.stdin.flush()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "sent" in message:
+            self._sent = bool(message["sent"])
         else:
-            self._wake.wait()
-            self._wake.clear()
-            self._closing.wait(_GATHER_S)
+            self._hear(State(**message))
 
-    def _attempt(self) -> None:
-        try:
-            self._replay.advance()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the search goes on
-            self._failures += 1
-            if self._failures == 1:
-                reason = scrub(one_line(error), self._replay.uri)
-                self._deadline = min(self._deadline, time.monotonic() + _GIVE_UP_CLOSING_S)
+    def _hear(self, state: State) -> None:
+        if state.problem:
+            if not self._failing:
                 self._tell(
-                    f"MLflow: {self._store} does not record: {reason[:_MAX_REASON]}; the "
-                    "search goes on, what is missing is sent later"
+                    f"MLflow: {self._store} does not record: {state.problem}; the search goes "
+                    "on, what is missing is sent later"
                 )
-        else:
-            if self._failures:
-                self._tell(f"MLflow: {self._store} records again; everything was sent")
-            self._failures = 0
-            if self._replay.sender is not None:
-                self._ready.set()
+            self._failing = True
+            return
+        if self._failing:
+            self._tell(f"MLflow: {self._store} records again; everything was sent")
+        self._failing, self._state = False, state
+        self._ready.set()
 
     def _tell(self, line: str) -> None:
         try:
@@ -152,16 +182,5 @@ class Tracker:
             _log.exception("the report of a tracking problem failed")
 
 
-def sync(folder: Path, *, tracking_uri: str | None = None) -> int:
-    """Replay a search folder as it is; if no driver is at work there, what ran was interrupted.
-
-    Returns:
-        The number of the search's runs in the store.
-
-    Raises:
-        Exception: whatever MLflow raises; the next call sends what is missing.
-    """
-    folder = folder.absolute()
-    replay = Replay(folder, tracking_uri)
-    replay.advance(final=not is_live(folder))
-    return 0 if replay.sender is None else replay.sender.num_runs
+def _command(folder: Path) -> list[str]:
+    return [sys.executable, "-m", "search.tracking", str(folder)]

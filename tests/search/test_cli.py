@@ -40,6 +40,7 @@ GOLDEN = {
         *("--json", "--runs-dir", "--tracking-uri"),
     },
     "export": {"name", "--trial", "-o", "--output", "--runs-dir"},
+    "sync": {"name", "--all", "--tracking-uri", "--json", "--runs-dir"},
 }
 
 

@@ -1,17 +1,12 @@
+import contextlib
+import importlib
 import shutil
+import warnings
 
 import pytest
 
-from search.tracking.store import connect
-
-
-@pytest.fixture(scope="session")
-def fresh_database(tmp_path_factory):
-    """A migrated MLflow database without runs; making one takes seconds, so it is made once."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    client = connect(f"sqlite:///{path}")
-    client._tracking_client.store.engine.dispose()  # a copy needs the whole file, not its log
-    return path
+from tests.search_folder import write_search_folder
+from tests.tracked import FaultyServer
 
 
 @pytest.fixture
@@ -21,3 +16,44 @@ def runs_dir(tmp_path, fresh_database):
     runs.mkdir()
     shutil.copyfile(fresh_database, runs / "mlflow.db")
     return runs
+
+
+@pytest.fixture
+def folder(runs_dir):
+    """The folder of a whole search."""
+    return write_search_folder(runs_dir / "demo-db")
+
+
+@pytest.fixture(scope="session")
+def mlflow_app(tmp_path_factory, fresh_database):
+    """MLflow's own web application, over a database of its own; MLflow takes one in a process."""
+    home = tmp_path_factory.mktemp("server")
+    shutil.copyfile(fresh_database, home / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("_MLFLOW_SERVER_FILE_STORE", f"sqlite:///{home / 'mlflow.db'}")
+        patch.setenv("_MLFLOW_SERVER_ARTIFACT_DESTINATION", str(home / "artifacts"))
+        patch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", "mlflow-artifacts:/")
+        patch.setenv("_MLFLOW_SERVER_SERVE_ARTIFACTS", "true")
+        with warnings.catch_warnings(), contextlib.suppress(ImportError):
+            warnings.simplefilter("ignore")  # of what the application imports when it is asked
+            importlib.import_module("mlflow.server.auth")
+        from mlflow.server import app
+
+        yield app
+
+
+@pytest.fixture
+def server(mlflow_app):
+    """That application on a port, with faults to order."""
+    server = FaultyServer(mlflow_app)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Looks and retries at once, gives up soon."""
+    monkeypatch.setattr("search.tracking.recording._LOOK_S", 0.05)
+    monkeypatch.setattr("search.tracking.recording._RETRY_S", (0.1,))
+    monkeypatch.setattr("search.tracking.recording._CLOSING_RETRY_S", 0.1)
+    monkeypatch.setattr("search.tracking.recording._GIVE_UP_CLOSING_S", 0.6)

@@ -1,416 +1,87 @@
-"""The tracker against a real SQLite store, read back with MLflow's own client."""
+"""The driver's side of tracking: what it says, what it never does, and the process that sends."""
 
 import contextlib
-import csv
-import dataclasses
-import http.server
-import io
 import json
+import os
 import re
-import sqlite3
-import threading
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
+import psutil
 import pytest
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
-from search.plots import draw_threshold_curve
 from search.tracking import Tracker, sync
 from search.tracking.check import default_tracking_uri
-from search.tracking.links import trials_filter
 from search.tracking.store import connect
-from search.tracking.view import shared_view
-from tests.confirmed_search import SCORES, write_confirmed_search
 from tests.search_folder import (
-    BEST_TRIAL,
     FIRST_PART,
-    LABELS,
     START,
-    TRIALS,
     append_events,
     events,
     test_report,
     write_search_folder,
 )
-from trainable.config import TrialConfig
+from tests.tracked import content, runs_of, until
 
-TIMEOUT_S = 20.0
-
-
-@pytest.fixture
-def client(runs_dir):
-    return connect(default_tracking_uri(runs_dir))
+ROOT = Path(__file__).resolve().parents[3]
+TIMEOUT_S = 45.0
 
 
 @pytest.fixture
-def folder(runs_dir):
-    return write_search_folder(runs_dir / "demo-db")
+def acting(monkeypatch):
+    """What stands in for the sending process: a script that has `tell` and `orders`."""
+
+    def act(*scripts):
+        left = iter(scripts)
+        head = (
+            "import json, os, sys, time\n"
+            "orders = sys.stdin\n"
+            "def tell(**message): print(json.dumps(message), flush=True)\n"
+        )
+        command = lambda _: [sys.executable, "-S", "-E", "-c", head + next(left)]  # noqa: E731
+        monkeypatch.setattr("search.tracking.tracker._command", command)
+        monkeypatch.setattr("search.tracking.tracker._RESTART_S", 0.1)
+        monkeypatch.setattr("search.tracking.tracker._GRACE_S", 0.5)
+
+    return act
 
 
-@pytest.fixture
-def dead_server():
-    """Refuses everything, at once."""
-
-    class Refuses(http.server.BaseHTTPRequestHandler):
-        def _refuse(self):
-            self.send_response(503)
-            self.send_header("Retry-After", "30")
-            self.end_headers()
-
-        do_GET = do_POST = _refuse
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+WORKS = """
+orders.readline()
+tell(experiment_id="7", search_id="demo-1", run_id="abc", has_view=True)
+orders.readline()
+tell(sent=True)
+"""
 
 
-@pytest.fixture
-def impatient(monkeypatch):
-    monkeypatch.setattr("search.tracking.tracker._GIVE_UP_CLOSING_S", 0.6)
-
-
-def runs_of(client, experiment="demo"):
-    """Run name -> run."""
-    found = client.get_experiment_by_name(experiment)
-    return {run.info.run_name: run for run in client.search_runs([found.experiment_id])}
-
-
-def content(client):
-    """All that the store holds of the search, but for ids and what MLflow times itself."""
-    rows = {}
-    for name, run in runs_of(client).items():
-        histories = {
-            key: sorted(
-                (m.step, m.timestamp, m.value)
-                for m in client.get_metric_history(run.info.run_id, key)
-            )
-            for key in run.data.metrics
-        }
-        tags = {k: v for k, v in run.data.tags.items() if k != "mlflow.parentRunId"}
-        times = (run.info.start_time, run.info.end_time)
-        inputs = [d.dataset.digest for d in run.inputs.dataset_inputs]
-        rows[name] = (run.info.status, times, run.data.params, tags, histories, inputs)
-    return rows
-
-
-def artifacts(client, run_id, path=None):
-    names = []
-    for entry in client.list_artifacts(run_id, path):
-        names += artifacts(client, run_id, entry.path) if entry.is_dir else [entry.path]
-    return names
-
-
-def test_a_whole_search_is_recorded(folder, client):
-    report = []
-    tracker = Tracker(folder, report=report.append)
-    tracker.start()
-    assert tracker.close(TIMEOUT_S)
-    assert report == []
-    runs = runs_of(client)
-    assert set(runs) == {"demo-db", *(f"trial-{number:03d}" for number in TRIALS)}
-    parent = runs["demo-db"]
-    assert parent.info.status == "KILLED"
-    assert parent.data.tags["hpo.role"] == "search"
-    assert parent.data.tags["mlflow.source.git.commit"] == "0123456789abcdef"
-    assert parent.data.tags["version.torch"] == "2.13.0"
-    assert parent.data.params["loss"] == "db"
-    assert parent.data.params["search/grace_period"] == "1"
-    assert json.loads(parent.data.params["space/learning_rate"])["high"] == 1e-3
-    assert "learning_rate" not in parent.data.params
-    [data] = parent.inputs.dataset_inputs
-    assert (data.dataset.name, data.dataset.digest) == ("demo", "ab" * 6)
-
-
-def test_trials_are_nested_with_their_status_and_metrics(folder, client):
-    sync(folder)
-    runs = runs_of(client)
-    parent = runs["demo-db"].info.run_id
-    want = {0: "FINISHED", 1: "FINISHED", 2: "FINISHED", 3: "FAILED", 4: "FAILED", 5: "KILLED"}
-    for number, status in want.items():
-        run = runs[f"trial-{number:03d}"]
-        assert run.info.status == status
-        assert run.data.tags["mlflow.parentRunId"] == parent
-        assert run.data.tags["hpo.status"] == (TRIALS[number][3] or "interrupted")
-    assert runs["trial-003"].data.tags["hpo.reason"] == "loss is not finite"
-    history = client.get_metric_history(runs["trial-002"].info.run_id, "val/micro_f1")
-    assert [m.step for m in history] == [1, 2, 3, 4]
-    assert all(m.timestamp >= START * 1000 for m in history)
-    best = runs["trial-002"].data.metrics
-    assert (best["best/objective"], best["best/epoch"]) == (history[-1].value, 4)
-
-
-def test_the_outcome_is_on_the_search(folder, client):
-    draw_threshold_curve(test_report(), folder / "plots" / "threshold_curve.png")
-    sync(folder)
-    parent = runs_of(client)["demo-db"]
-    metrics, run_id = parent.data.metrics, parent.info.run_id
-    assert metrics["best/trial"] == BEST_TRIAL
-    assert metrics["test/micro_f1"] == 0.83
-    assert metrics["test/tail/micro_f1"] == 0.4
-    assert metrics["test/single_label/micro_f1"] == 0.86
-    note = parent.data.tags["mlflow.note.content"]
-    assert "Best configuration: trial 2" in note
-    assert "| head | 90.00 | 68.00 |" in note
-    names = artifacts(client, run_id)
-    want = {"spec.yaml", "dataset.json", "versions.json", "test_report.json", "summary.json"}
-    assert want | {"best.yaml", "per_label.csv", "plots/threshold_curve.png"} == set(names)
-    where = client.download_artifacts(run_id, "per_label.csv")
-    with open(where) as file:  # noqa: PTH123
-        rows = list(csv.DictReader(io.StringIO(file.read())))
-    assert [row["label"] for row in rows] == list(LABELS)
-
-
-def test_a_second_replay_changes_nothing(folder, client):
-    assert sync(folder) == 1 + len(TRIALS)
-    before = content(client)
-    assert sync(folder) == 1 + len(TRIALS)
-    assert content(client) == before
-
-
-def test_a_confirmation_has_runs_of_its_own(runs_dir, client):
-    folder = write_confirmed_search(runs_dir / "demo-db")
-    assert sync(folder) == 1 + len(TRIALS) + len(SCORES)
-    runs, before = runs_of(client), content(client)
-    parent, run = runs["demo-db"], runs["confirm-002-seed-3"]
-    assert {runs[f"confirm-{t:03d}-seed-{s}"].info.status for t, s in SCORES} == {"FINISHED"}
-    assert (run.data.tags["hpo.role"], run.data.tags["hpo.seed"]) == ("confirm", "3")
-    assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
-    assert (run.data.params["seed"], run.data.params["gamma"]) == ("3", "2.5")
-    assert run.data.metrics["best/objective"] == 0.82
-    listed = client.search_runs([parent.info.experiment_id], _trials_filter(parent))
-    assert {row.info.run_name for row in listed} == {f"trial-{number:03d}" for number in TRIALS}
-    metrics, tags = parent.data.metrics, parent.data.tags
-    assert metrics["confirm/trial_2/mean"] == pytest.approx(2.45 / 3)
-    assert metrics["confirm/gain/mean"] == pytest.approx(0.08 / 3)
-    assert (metrics["best/trial"], metrics["best/objective"]) == (2, 0.80)
-    assert (tags["hpo.confirmed_trial"], tags["hpo.confirm_seeds"]) == ("2", "1, 2, 3")
-    note = tags["mlflow.note.content"]
-    assert "### Confirmed configuration: trial 2" in note
-    assert "with the seeds 1, 2, 3: **0.8167**. The model is that of seed 1, after epoch 4" in note
-    assert "| 0 | 79.00 | 1.00 |" in note
-    assert sync(folder) == len(before)
-    assert content(client) == before
-
-
-def _trials_filter(parent):
-    return trials_filter(parent.data.tags["hpo.search_id"])
-
-
-def test_live_and_afterwards_give_the_same(runs_dir, client):
-    """Event by event through the thread, with pauses, against one replay of the end."""
-    folder = write_search_folder(runs_dir / "demo-db", whole=False)
-    tracker = Tracker(folder)
-    tracker.start()
-    assert tracker.wait_until_ready(TIMEOUT_S)
-    assert runs_of(client)["trial-001"].info.status == "RUNNING"
-    rows = events()[FIRST_PART:]
-    for row in rows[:6]:
-        append_events(folder, [row])
-        tracker.on_event(row)
-        time.sleep(0.15)
-    append_events(folder, rows[6:])
-    write_search_folder_end(folder)
-    assert tracker.close(TIMEOUT_S)
-    live = content(client)
-    sync(folder)
-    assert content(client) == live
-
-
-def write_search_folder_end(folder):
-    (folder / "test_report.json").write_text(json.dumps(test_report()))
-
-
-def test_a_resumed_search_reuses_its_runs(folder, client):
-    sync(folder)
-    first = {name: run.info.run_id for name, run in runs_of(client).items()}
-    spec = folder / "spec.yaml"
-    spec.write_text(spec.read_text().replace("trials: 6", "trials: 8"))
-    params = {"learning_rate": 8e-5, "gamma": 1.5, "mu": 0.9}
-    later = START + 1000
-    append_events(
-        folder,
-        [
-            {"event": "search_started", "attempt": 2, "time": later},
-            {"event": "trial_started", "trial": 6, "params": params, "resumes": 5, "time": later},
-        ],
-    )
-    Tracker(folder)  # constructing one does nothing
-    tracker = Tracker(folder)
-    tracker.start()
-    assert tracker.close(TIMEOUT_S)
-    runs = runs_of(client)
-    assert len(runs) == len(first) + 1
-    assert {name: runs[name].info.run_id for name in first} == first
-    parent = runs["demo-db"]
-    assert parent.info.status == "RUNNING"
-    assert parent.data.params["search/trials"] == "6"
-    assert parent.data.tags["hpo.now.search/trials"] == "8"
-    assert runs["trial-006"].data.tags["hpo.resumes"] == "5"
-
-
-def test_a_torn_last_line_waits_for_its_end(runs_dir, client):
-    folder = write_search_folder(runs_dir / "demo-db", whole=False)
-    line = json.dumps(events()[FIRST_PART])
-    with (folder / "journal.jsonl").open("a") as file:
-        file.write(line[:20])
-    sync(folder)
-    with (folder / "journal.jsonl").open("a") as file:
-        file.write(line[20:] + "\n")
-    sync(folder)
-    assert runs_of(client)["trial-001"].info.status == "FINISHED"
-
-
-@pytest.mark.usefixtures("impatient")
-def test_a_dead_server_never_hurts_and_nothing_is_lost(folder, client, dead_server):
-    report = []
-    tracker = Tracker(folder, tracking_uri=dead_server, report=report.append)
-    began = time.monotonic()
-    tracker.start()
-    tracker.on_event({"event": "epoch"})
-    assert time.monotonic() - began < 0.1
-    while not report:
-        time.sleep(0.05)
-    assert not tracker.close(TIMEOUT_S)
-    assert time.monotonic() - began < 15
-    assert len(report) == 2
-    assert report[0].startswith(f"MLflow: {dead_server} does not record: ")
-    assert report[0].endswith("; the search goes on, what is missing is sent later")
-    assert report[1] == (
-        f"MLflow: {dead_server} has not recorded everything; resume the search to send the rest"
-    )
-    assert sync(folder) == 1 + len(TRIALS)
-    assert len(runs_of(client)) == 1 + len(TRIALS)
-
-
-@pytest.mark.usefixtures("impatient")
-def test_an_error_of_mlflow_is_told_without_the_password(folder, monkeypatch):
-    uri = "http://ann:s3cret@127.0.0.1:1/x"
-    report = []
-    tracker = Tracker(folder, tracking_uri=uri, report=report.append)
-
-    def fail(*_, **__):
-        raise MlflowException(f"API request to {uri}/api/2.0 and ann:s3cret@127.0.0.1 failed")
-
-    monkeypatch.setattr(tracker._replay, "advance", fail)
-    tracker.start()
-    assert not tracker.close(TIMEOUT_S)
-    assert report[0] == (
-        "MLflow: http://127.0.0.1:1/x does not record: API request to http://127.0.0.1:1/x/api/2.0 "
-        "and 127.0.0.1 failed; the search goes on, what is missing is sent later"
-    )
-    assert "s3cret" not in "".join(report)
-
-
-@pytest.mark.usefixtures("impatient")
-def test_a_refusal_of_one_run_leaves_the_others(folder, client):
-    sync(folder)
-    broken = runs_of(client)["trial-001"].info.run_id
-    more = {**events()[2], "epoch": 5, "time": START + 900}
-    tracker = Tracker(folder, report=(report := []).append)
-    tracker.start()
-    assert tracker.wait_until_ready(TIMEOUT_S)
-    client.delete_run(broken)
-    append_events(folder, [{**more, "trial": 1}, {**more, "trial": 2}])
-    assert not tracker.close(TIMEOUT_S)
-    assert "must be in the 'active' state" in report[0]
-    run = runs_of(client)["trial-002"].info.run_id
-    assert client.get_metric_history(run, "val/micro_f1")[-1].step == 5
-
-
-@pytest.mark.usefixtures("impatient")
-def test_a_report_that_raises_does_not_reach_the_search(folder, dead_server, caplog):
-    def broken(line):
-        raise RuntimeError(line)
-
-    tracker = Tracker(folder, tracking_uri=dead_server, report=broken)
-    tracker.start()
-    assert not tracker.close(TIMEOUT_S)
-    assert "the report of a tracking problem failed" in caplog.text
-
-
-def test_an_empty_folder_is_no_failure(runs_dir):
-    (runs_dir / "demo-db").mkdir()
-    tracker = Tracker(runs_dir / "demo-db")
-    assert tracker.close(1)
-    tracker.start()
-    assert tracker.close(TIMEOUT_S)
-    assert sync(runs_dir / "demo-db") == 0
-
-
-def test_two_searches_of_one_name_are_two(folder, client, tmp_path):
-    sync(folder)
-    other = write_search_folder(tmp_path / "elsewhere" / "demo-db")
-    journal = other / "journal.jsonl"
-    journal.write_text(journal.read_text().replace(f"{START}", f"{START + 1}"))
-    sync(other, tracking_uri=default_tracking_uri(folder.parent))
-    found = client.get_experiment_by_name("demo")
-    names = [run.info.run_name for run in client.search_runs([found.experiment_id])]
-    assert names.count("demo-db") == 2
-
-
-def test_links(folder, client):
+def test_links(folder, acting):
+    acting(WORKS)
     tracker = Tracker(folder)
     assert tracker.links == (
         f"python -m mlflow_server --runs-dir {folder.parent}",
         "http://127.0.0.1:5000",
     )
     tracker.start()
-    tracker.close(TIMEOUT_S)
-    run_id = runs_of(client)["demo-db"].info.run_id
+    assert tracker.close(TIMEOUT_S)
     _, trials, search = tracker.links
-    base = "http://127.0.0.1:5000/#/experiments/1/runs"
-    assert search == f"{base}/{run_id}?workflowType=machine_learning"
-    assert re.fullmatch(
-        re.escape(f"{base}?workflowType=machine_learning&viewStateShareKey=") + r"demo-db-\w{10}",
-        trials,
-    )
+    base = "http://127.0.0.1:5000/#/experiments/7/runs"
+    assert search == f"{base}/abc?workflowType=machine_learning"
+    assert trials == f"{base}?workflowType=machine_learning&viewStateShareKey=demo-1"
 
 
-def test_without_the_prepared_view_the_plain_link_will_do(folder, monkeypatch):
-    def refuse(*_):
-        raise MlflowException("experiment tags are not for you")
-
-    monkeypatch.setattr(MlflowClient, "set_experiment_tag", refuse)
+def test_without_the_prepared_view_the_plain_link_will_do(folder, acting):
+    acting(WORKS.replace("has_view=True", "has_view=False"))
     tracker = Tracker(folder)
     tracker.start()
     assert tracker.close(TIMEOUT_S)
     assert re.fullmatch(
-        r"http://127\.0\.0\.1:5000/#/experiments/1/runs\?workflowType=machine_learning"
+        r"http://127\.0\.0\.1:5000/#/experiments/7/runs\?workflowType=machine_learning"
         r"&searchFilter=\S+&orderByKey=metrics\.%60best%2Fobjective%60&orderByAsc=false\S+",
         tracker.links[1],
     )
-
-
-def test_the_prepared_view_fits_into_a_tag():
-    names = [field.name for field in dataclasses.fields(TrialConfig)]
-    view = json.loads(shared_view("s" * 111, names))
-    assert len(json.dumps(view)) < 20_000  # MLflow's limit
-    assert view["orderByKey"] == "metrics.`best/objective`"
-
-
-def test_what_is_stored_is_not_sent_again(folder, monkeypatch):
-    sync(folder)
-    sent = []
-    log_batch = MlflowClient.log_batch
-
-    def spy(self, run_id, metrics=(), **more):
-        sent.extend(metrics)
-        return log_batch(self, run_id, metrics=metrics, **more)
-
-    monkeypatch.setattr(MlflowClient, "log_batch", spy)
-    sync(folder)
-    assert sent == []
-    last = {**events()[2], "trial": 5, "epoch": 3, "time": START + 900}
-    append_events(folder, [last])
-    sync(folder)
-    assert {metric.step for metric in sent} == {0, 3}
 
 
 def test_a_database_elsewhere_is_served_by_mlflow_itself(folder, tmp_path):
@@ -430,24 +101,168 @@ def test_links_of_a_server_have_no_password(folder):
     assert tracker.links == ("http://host:8080/mlflow",)
 
 
-def test_a_store_that_was_killed_while_it_was_made_is_made_again(tmp_path, monkeypatch):
-    """MLflow would refuse a database that has some of its tables."""
-    uri = default_tracking_uri(tmp_path)
-    database = tmp_path / "mlflow.db"
+def test_trouble_is_told_once_and_its_end_too(folder, acting):
+    acting(
+        """
+orders.readline()
+tell(problem="Connection refused")
+tell(problem="Connection refused")
+tell(run_id="abc")
+tell(problem="no answer in time")
+orders.readline()
+tell(sent=False)
+"""
+    )
+    report = []
+    tracker = Tracker(folder, tracking_uri="http://ann:s3cret@host/x", report=report.append)
+    tracker.start()
+    assert tracker.wait_until_ready(10)
+    assert not tracker.close(TIMEOUT_S)
+    later = "; the search goes on, what is missing is sent later"
+    assert report == [
+        f"MLflow: http://host/x does not record: Connection refused{later}",
+        "MLflow: http://host/x records again; everything was sent",
+        f"MLflow: http://host/x does not record: no answer in time{later}",
+        "MLflow: http://host/x has not recorded everything; send the rest with "
+        "`python -m search sync demo-db`",
+    ]
 
-    def killed(*_args, **_kwargs):
-        raise SystemExit
 
-    with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, "search_experiments", killed)
-        with pytest.raises(SystemExit):
-            connect(uri)
-    assert not database.exists()
-    assert list(tmp_path.glob("mlflow.db.new-*"))
-    with contextlib.closing(sqlite3.connect(f"{database}.new-1")) as half:
-        half.execute("CREATE TABLE IF NOT EXISTS secrets (secret_id VARCHAR(36) NOT NULL)")
-    client = connect(uri)
-    assert [e.name for e in client.search_experiments()] == ["Default"]
-    assert list(tmp_path.glob("mlflow.db.new*")) == []
-    with contextlib.closing(sqlite3.connect(database)) as made:
-        assert made.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+def test_a_process_that_dies_is_told_and_replaced(folder, acting):
+    acting("os.kill(os.getpid(), 9)", WORKS)
+    report = []
+    tracker = Tracker(folder, report=report.append)
+    tracker.start()
+    assert tracker.wait_until_ready(10)
+    assert tracker.close(TIMEOUT_S)
+    assert [line.partition(";")[0].rpartition(": ")[2] for line in report] == [
+        "its process ended with code -9",
+        f"{default_tracking_uri(folder.parent)} records again".removeprefix("MLflow: "),
+    ]
+
+
+def test_a_process_that_hangs_is_killed_in_the_end(folder, acting):
+    acting("tell(run_id=str(os.getpid())); time.sleep(60)")
+    report = []
+    tracker = Tracker(folder, report=report.append)
+    tracker.start()
+    assert tracker.wait_until_ready(10)
+    began = time.monotonic()
+    assert not tracker.close(0.2)
+    assert time.monotonic() - began < 5
+    assert not psutil.pid_exists(int(tracker._state.run_id))
+    assert "has not recorded everything" in report[0]
+
+
+def test_no_process_can_be_started(folder, monkeypatch):
+    monkeypatch.setattr("search.tracking.tracker._command", lambda _: ["/no/such/python"])
+    report = []
+    tracker = Tracker(folder, report=report.append)
+    tracker.start()
+    until(lambda: report)
+    assert not tracker.close(1)
+    assert "does not record: no process for it: No such file or directory" in report[0]
+
+
+def test_a_report_that_raises_does_not_reach_the_search(folder, acting, caplog):
+    def broken(line):
+        raise RuntimeError(line)
+
+    acting("orders.readline()\ntell(problem='x')\norders.readline()\ntell(sent=False)")
+    tracker = Tracker(folder, report=broken)
+    tracker.start()
+    assert not tracker.close(TIMEOUT_S)
+    assert "the report of a tracking problem failed" in caplog.text
+
+
+def test_one_that_was_not_started_has_nothing_to_close(folder):
+    assert Tracker(folder).close(1)
+
+
+@pytest.mark.timeout(120)
+def test_the_real_process(runs_dir):
+    """Recorded while it is written; deaf to Ctrl-C; no password to be seen; gone in the end."""
+    folder = write_search_folder(runs_dir / "demo-db", whole=False)
+    report = []
+    before = set(psutil.Process().children())
+    tracker = Tracker(folder, report=report.append)
+    began = time.monotonic()
+    tracker.start()
+    assert time.monotonic() - began < 0.1
+    assert tracker.wait_until_ready(TIMEOUT_S)
+    [process] = set(psutil.Process().children()) - before
+    assert process.cmdline()[1:] == ["-m", "search.tracking", str(folder)]
+    assert os.getpgid(process.pid) != os.getpgid(0)
+    assert process.nice() > psutil.Process().nice()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        process.send_signal(number)
+    client = connect(default_tracking_uri(runs_dir))
+    assert runs_of(client)["trial-001"].info.status == "RUNNING"
+    append_events(folder, events()[FIRST_PART:])
+    (folder / "test_report.json").write_text(json.dumps(test_report()))
+    assert tracker.close(TIMEOUT_S)
+    assert report == []
+    assert not process.is_running()
+    live = content(client)
+    assert runs_of(client)["demo-db"].info.run_id in tracker.links[2]
+    sync(folder)
+    assert content(client) == live
+
+
+DRIVER = """
+import sys, time
+from pathlib import Path
+from search.tracking import Tracker
+tracker = Tracker(Path(sys.argv[1]))
+tracker.start()
+print(tracker.wait_until_ready(45), tracker._process.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def driver_of(folder):
+    """A process that tracks the folder; yields it and the one that sends. Killed with -9."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        ready, pid = child.stdout.readline().split()
+        assert ready == "True"
+        yield psutil.Process(int(pid))
+    finally:
+        child.kill()
+        child.communicate()
+
+
+@pytest.mark.timeout(120)
+def test_a_driver_that_is_killed_and_resumed(runs_dir, tmp_path, fresh_database):
+    """The journal is sent, nothing is called ended; resumed, the store is as if undisturbed."""
+    folder = write_search_folder(runs_dir / "demo-db", whole=False)
+    client = connect(default_tracking_uri(runs_dir))
+    with driver_of(folder) as sender:
+        last = {**events()[FIRST_PART - 1], "epoch": 2, "time": START + 95}
+        append_events(folder, [last])
+    psutil.wait_procs([sender], 15)
+    assert not sender.is_running()
+    left = runs_of(client)
+    assert [left[name].info.status for name in ("demo-db", "trial-001")] == ["RUNNING"] * 2
+    history = client.get_metric_history(left["trial-001"].info.run_id, "val/micro_f1")
+    assert [point.step for point in history] == [1, 2]
+    append_events(folder, [{"event": "search_started", "attempt": 2, "time": START + 99}])
+    append_events(folder, events()[FIRST_PART + 1 :])
+    tracker = Tracker(folder)
+    tracker.start()
+    assert tracker.close(TIMEOUT_S)
+    assert {run.info.run_id for run in left.values()} <= {
+        run.info.run_id for run in runs_of(client).values()
+    }
+    fresh = tmp_path / "fresh.db"
+    fresh.write_bytes(fresh_database.read_bytes())
+    sync(folder, tracking_uri=f"sqlite:///{fresh}")
+    undisturbed = content(connect(f"sqlite:///{fresh}"), with_artifacts=True)
+    assert content(client, with_artifacts=True) == undisturbed

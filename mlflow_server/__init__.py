@@ -4,6 +4,8 @@
 
     __main__   the command line
     settings   what a server is told
+    options    the command line -> settings
+    process_environment  settings -> MLflow's command line and environment
     store      the runs folder: what must be usable before the server starts
     server     the server process: start, wait until it answers, stop all of it
 

@@ -12,12 +12,12 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from mlflow_server.process_environment import bracketed, command, environment
 from mlflow_server.settings import ServerSettings
 from mlflow_server.store import Store
 
@@ -63,17 +63,17 @@ class Server:
     @property
     def url(self) -> str:
         """Its address."""
-        return f"http://{_bracketed(self.host)}:{self.port}"
+        return f"http://{bracketed(self.host)}:{self.port}"
 
     def start(self) -> None:
         """Start the process, in a session of its own."""
         with self.store.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command(),
+                command(self.settings),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **self._environment()},
+                env={**os.environ, **environment(self.settings)},
                 cwd=self.store.runs_dir,  # MLflow reads ./mlruns and .env files
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
@@ -119,30 +119,6 @@ class Server:
         with contextlib.suppress(ProcessLookupError):  # the whole group is gone
             os.killpg(self._process.pid, number)
 
-    def _command(self) -> list[str]:
-        arguments = {
-            "--backend-store-uri": self.store.uri,
-            "--artifacts-destination": str(self.store.artifacts),
-            "--host": self.host,
-            "--port": str(self.port),
-            "--workers": "1",
-        }
-        options = [text for pair in arguments.items() for text in pair]
-        return [sys.executable, "-m", "mlflow", "server", *options]
-
-    def _environment(self) -> dict[str, str]:
-        hosts = dict.fromkeys((_bracketed(self.host), "127.0.0.1", "localhost"))
-        return {
-            # MLflow's default is a pattern that other sites' names can match
-            "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(f"{host}:{self.port}" for host in hosts),
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "MLFLOW_MODEL_CATALOG_URI": "",
-            # the default pool deadlocks itself at 40 requests at once
-            "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "20",
-            "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "80",
-        }
-
     def _answers(self) -> bool:
         # not urllib: that would ask a proxy for our own machine
         connection = http.client.HTTPConnection(self.host, self.port, timeout=2)
@@ -161,10 +137,6 @@ class Server:
 def _tail(path: Path) -> str:
     lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
     return " | ".join(lines[-_LOG_LINES:]) or "nothing"
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _die_with_parent() -> None:

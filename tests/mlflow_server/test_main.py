@@ -85,7 +85,7 @@ def test_a_database_that_is_none(tmp_path, capsys):
 
 def test_a_server_that_dies_at_once_is_quoted(tmp_path, monkeypatch):
     words = "import sys; print('no such table'); sys.exit(3)"
-    monkeypatch.setattr(Server, "_command", lambda _: [sys.executable, "-c", words])
+    monkeypatch.setattr(server_module, "command", lambda _: [sys.executable, "-c", words])
     server = Server(ServerSettings(runs_dir=tmp_path, port=free_port()))
     server.start()
     with pytest.raises(ServerError, match=r"ended at once; .*\.log ends with: no such"):
@@ -99,7 +99,7 @@ def test_a_process_that_ignores_sigterm_is_killed_with_its_children(tmp_path, mo
         "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
         "open('ready', 'w').close(); time.sleep(60)"
     )
-    monkeypatch.setattr(Server, "_command", lambda _: [sys.executable, "-c", stubborn])
+    monkeypatch.setattr(server_module, "command", lambda _: [sys.executable, "-c", stubborn])
     monkeypatch.setattr(server_module, "STOP_TIMEOUT_S", 0.2)
     server = Server(ServerSettings(runs_dir=tmp_path, port=free_port()))
     server.start()

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from mlflow_server.options import parser, server_settings
 from mlflow_server.server import Server, ServerError, check_port
-from mlflow_server.store import StoreError
+from mlflow_server.store import Store, StoreError
+from mlflow_server.team import made_ready
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,8 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = server_settings(options)
         check_port(settings.host, settings.port)
+        Store(settings.runs_dir).prepare()
+        settings = made_ready(settings, say=_say)
         server = Server(settings)
-        server.store.prepare()
         return _serve(server)
     except StoreError as error:
         return _fail(error, 2)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from mlflow_server.process_environment import bracketed, command, environment
+from mlflow_server.secret_environment import secret_environment
 from mlflow_server.settings import ServerSettings
 from mlflow_server.store import Store
 
@@ -73,7 +74,11 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **environment(self.settings)},
+                env={
+                    **os.environ,
+                    **environment(self.settings),
+                    **secret_environment(self.settings),
+                },
                 cwd=self.store.runs_dir,  # MLflow reads ./mlruns and .env files
                 start_new_session=True,
                 preexec_fn=_die_with_parent,

@@ -1,51 +1,60 @@
-"""`python -m mlflow_server`: serve the runs of a folder in the foreground until Ctrl-C.
+"""`python -m mlflow_server [VERB]`: serve the runs of a folder, or look after what serves them.
 
-Exit codes: 0 stopped, 1 the server cannot run (port taken, it died), 2 wrong usage or store.
+Exit codes: 0 done or stopped, 1 the server cannot run (port taken, it died), 2 wrong usage or
+store, 3 no server runs (`status`), 130 interrupted.
 """
 
-import signal
+import argparse
 import sys
-import threading
 from collections.abc import Sequence
 
-from mlflow_server.options import parser, server_settings
-from mlflow_server.server import Server, ServerError, check_port
-from mlflow_server.store import Store, StoreError
-from mlflow_server.team import made_ready
+from mlflow_server import lifecycle
+from mlflow_server.backup import back_up
+from mlflow_server.errors import ServerError, StoreError
+from mlflow_server.options import server_settings
+from mlflow_server.restore import restore
+from mlflow_server.settings import ServerSettings
+from mlflow_server.status import print_status
+from mlflow_server.verbs import parse
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    options = parser().parse_args(arguments)
+    options = parse(list(sys.argv[1:] if arguments is None else arguments))
     try:
-        settings = server_settings(options)
-        check_port(settings.host, settings.port)
-        Store(settings.runs_dir).prepare()
-        settings = made_ready(settings, say=_say)
-        server = Server(settings)
-        return _serve(server)
+        return _dispatch(options)
     except StoreError as error:
         return _fail(error, 2)
     except ServerError as error:
         return _fail(error, 1)
+    except KeyboardInterrupt:
+        return 130
 
 
-def _serve(server: Server) -> int:
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stopping.set())
-    try:
-        with server.store.initialisation_lock():
-            server.start()
-            if not server.wait_until_healthy(stopping=stopping.is_set):
-                return 0
-        _say(f"MLflow serves {server.store.runs_dir} at {server.url} (Ctrl-C stops it)")
-        while not stopping.wait(0.5):
-            if server.exit_code() is not None:
-                raise ServerError(f"the MLflow server ended by itself; see {server.store.log}")
-        return 0
-    finally:
-        server.stop()
+def _dispatch(options: argparse.Namespace) -> int:
+    settings = server_settings(options)
+    match options.verb:
+        case "stop":
+            return lifecycle.stop(settings.runs_dir, _say)
+        case "status":
+            return print_status(settings, as_json=options.json, say=_say)
+        case "start":
+            return lifecycle.start(settings, upgrade=options.upgrade, say=_say)
+        case "backup":
+            return _back_up(settings, options)
+        case "restore":
+            restore(settings, options.file.absolute(), replace=options.replace, say=_say)
+            return 0
+        case _:
+            return lifecycle.run(settings, upgrade=options.upgrade, say=_say)
+
+
+def _back_up(settings: ServerSettings, options: argparse.Namespace) -> int:
+    made = back_up(settings, to=options.to, with_artifacts=not options.database_only)
+    _say(f"wrote {made.path}: {made.summary}")
+    for line in made.manifest.left_out:
+        _say(f"left out: {line}")
+    return 0
 
 
 def _say(line: str) -> None:

@@ -1,8 +1,8 @@
-"""The command line: verbs, and the options that make a server's settings."""
+"""The options that make a server's settings."""
 
 import argparse
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from mlflow_server.config_file import read_config
 from mlflow_server.database_address import sqlalchemy_url
@@ -16,16 +16,6 @@ from mlflow_server.settings import LOOPBACK, ServerSettings
 from mlflow_server.store import StoreError
 
 _DEFAULTS: Final = {"runs_dir": Path("runs"), "host": LOOPBACK, "port": 5000, "workers": "1"}
-
-
-def parser() -> argparse.ArgumentParser:
-    """The parser of `python -m mlflow_server`."""
-    made = _Parser(
-        prog="python -m mlflow_server",
-        description="Serve the MLflow store of a runs folder, on this machine, until Ctrl-C.",
-    )
-    add_server_options(made)
-    return made
 
 
 def add_server_options(made: argparse.ArgumentParser) -> None:
@@ -112,10 +102,3 @@ def _check_pairs(values: dict[str, Any], *, login: bool) -> None:
 
 def _absolute(path: Path | None) -> Path | None:
     return None if path is None else path.absolute()
-
-
-class _Parser(argparse.ArgumentParser):
-    """Wrong use is one line, without the block of usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message.removeprefix('argument ')}; see `{self.prog} --help`\n")

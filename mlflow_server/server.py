@@ -9,28 +9,28 @@ import contextlib
 import ctypes
 import http.client
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
+from mlflow_server import bare, processes, schema
+from mlflow_server.errors import ServerError as ServerError
+from mlflow_server.logs import last_words
 from mlflow_server.process_environment import bracketed, command, environment
 from mlflow_server.secret_environment import secret_environment
 from mlflow_server.settings import ServerSettings
 from mlflow_server.store import Store
 
-START_TIMEOUT_S: Final = 300.0  # 10 is usual; 100 were seen on two busy cores
+START_TIMEOUT_S: Final = 300.0  # 6 is usual; 100 were seen on two busy cores
 STOP_TIMEOUT_S: Final = 15.0
+_REQUEST_TIMEOUT_S: Final = 10.0
 _POLL_S: Final = 0.1
-_LOG_LINES: Final = 5
 _PR_SET_PDEATHSIG: Final = 1
-
-
-class ServerError(Exception):
-    """The server cannot run; the message is one line that says what to do."""
+_EXPERIMENTS: Final = "/api/2.0/mlflow/experiments/search?max_results=1"
 
 
 def check_port(host: str, port: int) -> None:
@@ -51,55 +51,68 @@ def check_port(host: str, port: int) -> None:
             ) from None
 
 
+def status_of(host: str, port: int, path: str, timeout_s: float = _REQUEST_TIMEOUT_S) -> int | None:
+    """The HTTP status of `GET path`; None where nothing answers."""
+    # not urllib: that would ask a proxy for our own machine
+    connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
 class Server:
     """One server over one store; `stop` leaves nothing behind."""
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
         self.store = Store(settings.runs_dir)
-        self.host = settings.host
-        self.port = settings.port
+        self.token = secrets.token_hex(8)
+        """Stands in the environment of all its processes; a name, no secret."""
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """Its address."""
-        return f"http://{bracketed(self.host)}:{self.port}"
+        return f"http://{bracketed(self.settings.host)}:{self.settings.port}"
 
     def start(self) -> None:
         """Start the process, in a session of its own."""
+        words, told = command(self.settings), environment(self.settings)
+        told |= secret_environment(self.settings)
+        if bare.is_possible(self.settings, schema.mlflow_version()):
+            words, told = bare.command(self.settings), told | bare.environment(self.settings)
         with self.store.log.open("ab") as log:
             self._process = subprocess.Popen(
-                command(self.settings),
+                words,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={
-                    **os.environ,
-                    **environment(self.settings),
-                    **secret_environment(self.settings),
-                },
+                env={**os.environ, **told, processes.TOKEN_NAME: self.token},
                 cwd=self.store.runs_dir,  # MLflow reads ./mlruns and .env files
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
 
     def wait_until_healthy(self, *, stopping: Callable[[], bool]) -> bool:
-        """Wait for the first answer; False if `stopping` became true before.
+        """Wait until it serves its store; False if `stopping` became true before.
 
         Raises:
-            ServerError: the process ended, or did not answer in time.
+            ServerError: the process ended, cannot open its store, or did not answer in time.
         """
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._answers():
+        while not self._serves():
             if stopping():
                 return False
             if self.exit_code() is not None:
-                raise ServerError(f"the MLflow server ended at once; {self._last_words()}")
+                raise ServerError(f"the MLflow server ended at once; {last_words(self.store.log)}")
             if time.monotonic() > deadline:
                 raise ServerError(
                     f"the MLflow server did not answer in {START_TIMEOUT_S:.0f} s; "
-                    f"{self._last_words()}"
+                    f"{last_words(self.store.log)}"
                 )
             time.sleep(_POLL_S)
         return True
@@ -124,27 +137,21 @@ class Server:
         with contextlib.suppress(ProcessLookupError):  # the whole group is gone
             os.killpg(self._process.pid, number)
 
-    def _answers(self) -> bool:
-        # not urllib: that would ask a proxy for our own machine
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=2)
-        try:
-            connection.request("GET", "/health")
-            return connection.getresponse().status == http.HTTPStatus.OK
-        except (OSError, http.client.HTTPException):
+    def _serves(self) -> bool:
+        host, port = self.settings.host, self.settings.port
+        if status_of(host, port, "/health") != http.HTTPStatus.OK:
             return False
-        finally:
-            connection.close()
-
-    def _last_words(self) -> str:
-        return f"{self.store.log} ends with: {_tail(self.store.log)}"
-
-
-def _tail(path: Path) -> str:
-    lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
-    return " | ".join(lines[-_LOG_LINES:]) or "nothing"
+        if self.settings.login:  # MLflow opens its stores before it asks who is there
+            return True
+        answer = status_of(host, port, _EXPERIMENTS)  # the first request opens the store
+        if answer == http.HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise ServerError(
+                f"the MLflow server cannot open its store; {last_words(self.store.log)}"
+            )
+        return answer is not None and answer < http.HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def _die_with_parent() -> None:
-    """In the child: have the kernel send SIGTERM when we die, even of SIGKILL (Linux only)."""
+def die_with_parent() -> None:
+    """In a child: have the kernel send SIGTERM when its parent dies, even of SIGKILL (Linux)."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,167 @@
+"""A backup back into a runs folder: verified first, counted, and put in place at the end.
+
+Nothing that lay there is deleted: with `--replace` it moves into `mlbackups/replaced-...`.
+"""
+
+import fcntl
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from mlflow_server import archive, locations, schema, sqlite_file, state
+from mlflow_server.archive import ARTIFACTS, DATABASES, DatabaseRecord, Manifest
+from mlflow_server.backup import stamp
+from mlflow_server.errors import ServerError, StoreError
+from mlflow_server.settings import ServerSettings
+from mlflow_server.store import Store
+
+Say = Callable[[str], None]
+SEARCH_LOCK: Final = "search.lock"
+"""In the folder of a search, locked while it runs (search/lock.py)."""
+
+
+def restore(settings: ServerSettings, backup: Path, *, replace: bool, say: Say) -> None:
+    """Put what `backup` holds into the store of `settings`.
+
+    Args:
+        settings: of a server that does not run.
+        backup: a file of `back_up`.
+        replace: move a store that is there aside.
+        say: takes lines for the user.
+
+    Raises:
+        StoreError: the backup or the place cannot be used; the place is as it was.
+        ServerError: a server or a search runs on it, or the rows are not those of the backup.
+    """
+    store = Store(settings.runs_dir)
+    store.prepare()
+    with state.hold(store.runs_dir):
+        check_no_search(store.runs_dir)
+        with (
+            store.initialisation_lock(),
+            tempfile.TemporaryDirectory(prefix=".restore-", dir=store.runs_dir) as scratch,
+        ):
+            unpacked = Path(scratch)
+            manifest = archive.unpack(backup, unpacked)
+            _check_kind(store, backup, manifest)
+            _check_place(store, manifest, replace=replace)
+            for name, record in manifest.databases.items():
+                _compare(unpacked / name, record)
+            moved = _move_addresses(store, manifest, unpacked)
+            aside = _put_aside(store, manifest)
+            _put_in_place(store, manifest, unpacked)
+    for line in _told(store, backup, manifest, moved, aside):
+        say(line)
+
+
+def check_no_search(runs_dir: Path) -> None:
+    """Raise ServerError if a search of `runs_dir` runs: it writes past the server."""
+    for lock in sorted(runs_dir.glob(f"*/{SEARCH_LOCK}")):
+        with lock.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                name = lock.parent.name
+                raise ServerError(
+                    f"search '{name}' runs in {runs_dir} and writes to its store: wait for its "
+                    f"end, or stop it with `python -m search stop {name}`"
+                ) from None
+
+
+def _check_kind(store: Store, backup: Path, manifest: Manifest) -> None:
+    known = {f"{DATABASES}/{path.name}" for path in (store.database, store.logins)}
+    strange = sorted(set(manifest.databases) - known)
+    if strange or not manifest.databases:
+        raise StoreError(
+            f"{backup} holds {strange[0] if strange else 'no database'}, which is no SQLite store "
+            "of a runs folder"
+        )
+
+
+def _check_place(store: Store, manifest: Manifest, *, replace: bool) -> None:
+    there = [path for path, _ in _pieces(store, manifest) if path.exists()]
+    if there and not replace:
+        raise StoreError(
+            f"{there[0]} exists: add --replace, which moves it to {store.backups}, or choose "
+            "another --runs-dir"
+        )
+    for path in there:
+        if path.is_file():
+            sqlite_file.check_unused(path)
+
+
+def _pieces(store: Store, manifest: Manifest) -> list[tuple[Path, str]]:
+    """What a restore puts in place, artifacts first; the name of each in the backup."""
+    pieces = [(store.artifacts, ARTIFACTS)] if manifest.artifacts is not None else []
+    return [*pieces, *((store.runs_dir / Path(name).name, name) for name in manifest.databases)]
+
+
+def _compare(database: Path, record: DatabaseRecord) -> None:
+    with sqlite_file.opened(database) as connection:
+        found = sqlite_file.row_counts(connection)
+    wrong = [name for name in record.rows | found if record.rows.get(name) != found.get(name)]
+    if wrong:
+        raise ServerError(
+            f"{database.name} has {found.get(wrong[0])} rows of {wrong[0]}, and had "
+            f"{record.rows.get(wrong[0])} when it was backed up: nothing was restored"
+        )
+
+
+def _move_addresses(store: Store, manifest: Manifest, unpacked: Path) -> int:
+    database = unpacked / DATABASES / store.database.name
+    if not database.exists():
+        return 0
+    old = [Path(folder, store.artifacts.name) for folder in manifest.runs_dirs]
+    with sqlite_file.opened(database) as connection:
+        return locations.move(connection, old, store.artifacts)
+
+
+def _put_aside(store: Store, manifest: Manifest) -> Path | None:
+    there = [path for path, _ in _pieces(store, manifest) if path.exists() or path.is_symlink()]
+    if not there:
+        return None
+    aside = store.backups / f"replaced-{stamp()}"
+    aside.mkdir(parents=True)
+    for path in reversed(there):  # a database never stands without its artifacts
+        path.rename(aside / path.name)
+    return aside
+
+
+def _put_in_place(store: Store, manifest: Manifest, unpacked: Path) -> None:
+    for path, name in _pieces(store, manifest):
+        source = unpacked / name
+        if not source.exists():
+            source.mkdir()  # there were no artifacts
+        if source.is_file():
+            with sqlite_file.opened(source) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")
+        shutil.move(source, path)
+
+
+def _told(
+    store: Store, backup: Path, manifest: Manifest, moved: int, aside: Path | None
+) -> list[str]:
+    rows = sum(sum(record.rows.values()) for record in manifest.databases.values())
+    tables = sum(len(record.rows) for record in manifest.databases.values())
+    files = sum(name.startswith(f"{ARTIFACTS}/") for name in manifest.members)
+    lines = [
+        f"restored {backup} of {manifest.created} into {store.runs_dir}: {rows} rows of {tables} "
+        f"tables, counted as in the backup, and {files} artifacts, checksums verified"
+    ]
+    if moved:
+        lines.append(f"{moved} addresses of artifacts now name {store.artifacts}")
+    if aside is not None:
+        lines.append(f"what lay there is in {aside}")
+    record = manifest.databases.get(f"{DATABASES}/{store.database.name}")
+    fit = schema.Fit.CURRENT
+    if record is not None:
+        fit = schema.installed().fit(record.schema_version)
+    if fit is not schema.Fit.CURRENT:
+        lines.append(
+            f"it is of MLflow {manifest.mlflow_version}, and {schema.mlflow_version()} is "
+            f"installed: its schema is {fit.value}"
+            + ("; start with --upgrade" if fit is schema.Fit.OLDER else "")
+        )
+    return lines

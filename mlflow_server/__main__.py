@@ -15,6 +15,7 @@ from mlflow_server.options import server_settings
 from mlflow_server.restore import restore
 from mlflow_server.settings import ServerSettings
 from mlflow_server.status import print_status
+from mlflow_server.user_commands import USER_VERBS
 from mlflow_server.verbs import parse
 
 
@@ -32,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(options: argparse.Namespace) -> int:
+    if options.verb in USER_VERBS:
+        options.run(options, _say)
+        return 0
     settings = server_settings(options)
     match options.verb:
         case "stop":

@@ -14,6 +14,7 @@ from mlflow_server.store import StoreError
 from mlflow_server.users import ROLES, Users
 
 NEW_PASSWORD_VARIABLE: Final = "MLFLOW_NEW_USER_PASSWORD"
+USER_VERBS: Final = ("add-user", "set-password", "remove-user")
 _NAME: Final = re.compile(r"[\w.@-]{1,64}", re.ASCII)
 
 
@@ -30,7 +31,7 @@ def add_user_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]")
         made = verbs.add_parser(name, help=words)
         made.add_argument("user", metavar="NAME")
         made.set_defaults(run=run)
-    for made in (verbs.choices[name] for name in ("add-user", "set-password", "remove-user")):
+    for made in (verbs.choices[name] for name in USER_VERBS):
         add_server_options(made)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from mlflow_server.options import add_server_options
+from mlflow_server.user_commands import add_user_verbs
 
 PROGRAM: Final = "python -m mlflow_server"
 _EPILOG: Final = "What a verb takes is said by `python -m mlflow_server VERB --help`."
@@ -25,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     status.add_argument("--json", action="store_true", help="for a program")
     _add_backup(verbs.add_parser("backup", help="database and artifacts, also while they are used"))
     _add_restore(verbs.add_parser("restore", help="a backup into a runs folder, verified first"))
+    add_user_verbs(verbs)
     return made
 
 

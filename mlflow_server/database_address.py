@@ -17,12 +17,14 @@ def sqlalchemy_url(address: str) -> str:
         StoreError: another kind of address, no database, or a password in it.
     """
     scheme, _, rest = address.partition("://")
-    parts = urlsplit(f"//{rest}")
-    if scheme not in _SCHEMES or not rest:
-        raise StoreError(
-            "--database must look like postgresql://USER@HOST:PORT/DATABASE, got "
-            f"'{_without_secrets(scheme, rest)}'"
-        )
+    try:
+        parts = urlsplit(f"//{rest}")
+        parts.port  # noqa: B018 - raises where it is no number
+    except ValueError:
+        scheme = ""
+    if scheme not in _SCHEMES or not rest or not address.isprintable():
+        # not repeated: it may hold a password in any place
+        raise StoreError("--database must look like postgresql://USER@HOST:PORT/DATABASE")
     names = {name for name, _ in parse_qsl(parts.query)}
     if parts.password is not None or names.intersection(_SECRET_PARAMETERS):
         raise StoreError(
@@ -37,9 +39,3 @@ def sqlalchemy_url(address: str) -> str:
 def libpq_url(address: str) -> str:
     """What `sqlalchemy_url` made, as PostgreSQL's own programs take it."""
     return "postgresql://" + address.partition("://")[2]
-
-
-def _without_secrets(scheme: str, rest: str) -> str:
-    user, at, host = rest.rpartition("@")
-    shown = f"{user.partition(':')[0]}{at}{host.partition('?')[0]}"
-    return f"{scheme}://{shown}" if rest else scheme

@@ -1,9 +1,11 @@
 """A team's server for tests: PostgreSQL, S3 and login, all real, on loopback."""
 
 import contextlib
+import json
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import urllib.error
@@ -64,6 +66,7 @@ class TeamServer:
     def __init__(self, folder, database, s3_address):
         self.runs = folder / "runs"
         self.port = free_port()
+        self.proxy_port = free_port()  # where TLS ends
         self.config = folder / "server.yaml"
         password_file = folder / "database_password"
         password_file.touch(0o600)
@@ -72,7 +75,8 @@ class TeamServer:
             f"runs_dir: runs\nport: {self.port}\ndatabase: {database}\n"
             "database_password_file: database_password\n"
             f"artifacts: s3://{BUCKET}/{PREFIX}\ns3_endpoint: {s3_address}\n"
-            f"login: true\nallowed_hosts: [{PUBLIC_NAME}]\nworkers: auto\n"
+            f"login: true\nallowed_hosts: [{PUBLIC_NAME}, 'localhost:{self.proxy_port}']\n"
+            "workers: auto\n"
         )
         self.password = None
         self.said = []
@@ -122,17 +126,24 @@ class TeamServer:
 
     def ask(self, path, *, user=None, method=None, body=None, **headers):
         """Status and text of the answer; `user` is a pair of name and password."""
+        with self.open(path, user=user, method=method, body=body, **headers) as response:
+            return response.status, response.read().decode(errors="replace")
+
+    def open(self, path, *, user=None, method=None, body=None, url=None, trusted=None, **headers):
+        """The answer; `trusted` is the certificate of a server that speaks TLS."""
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         if user is not None:
             headers["Authorization"] = "Basic " + b64encode(":".join(user).encode()).decode()
         if body is not None and not isinstance(body, bytes):
-            import json
-
             body, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
-        request = urllib.request.Request(self.url + path, data=body, method=method, headers=headers)
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        request = urllib.request.Request(
+            (url or self.url) + path, data=body, method=method, headers=headers
+        )
+        handlers = [urllib.request.ProxyHandler({})]
+        if trusted is not None:
+            context = ssl.create_default_context(cafile=trusted)
+            handlers.append(urllib.request.HTTPSHandler(context=context))
         try:
-            with opener.open(request, timeout=30) as response:
-                return response.status, response.read().decode(errors="replace")
+            return urllib.request.build_opener(*handlers).open(request, timeout=30)
         except urllib.error.HTTPError as error:
-            return error.code, error.read().decode(errors="replace")
+            return error

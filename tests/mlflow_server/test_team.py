@@ -1,5 +1,6 @@
 """A team's server for real: PostgreSQL, S3, login; who may do what, and a search from a cluster."""
 
+import gzip
 import json
 import re
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import pytest
 
 from tests.mlflow_server.climbing import CLIMBING
+from tests.mlflow_server.proxy import served_proxy
 from tests.mlflow_server.team_server import (
     BUCKET,
     PREFIX,
@@ -15,6 +17,7 @@ from tests.mlflow_server.team_server import (
     ROOT,
     TeamServer,
     clean_environment,
+    free_port,
     served_bucket,
 )
 from tests.postgres import PASSWORD as DATABASE_PASSWORD
@@ -79,6 +82,15 @@ def run_of_ann(server, users):
         f"{RUNS}/create", user=users["ann"], body={"experiment_id": experiment, "run_name": "r"}
     )
     return experiment, json.loads(text)["run"]["info"]["run_id"]
+
+
+@pytest.fixture(scope="module")
+def proxy(server, tmp_path_factory):
+    """The address behind which TLS ends, and its certificate."""
+    folder = tmp_path_factory.mktemp("proxy")
+    ports = {"port": server.proxy_port, "plain_port": free_port(), "upstream_port": server.port}
+    with served_proxy(folder, **ports) as certificate:
+        yield f"https://localhost:{server.proxy_port}", certificate
 
 
 def admin(server):
@@ -217,8 +229,35 @@ def test_passwords_change_and_users_go(server):
     assert status("the-second-of-eva") == 401
 
 
+def test_the_proxy_has_tls_and_lets_through_what_a_search_needs(server, users, proxy):
+    url, certificate = proxy
+
+    def ask(path, **options):
+        with server.open(path, url=url, trusted=certificate, **options) as response:
+            return response.status, response.headers, response.read()
+
+    assert ask(SEARCH)[0] == 401
+    status, headers, body = ask(SEARCH, user=users["ann"])
+    assert status == 200
+    assert "experiments" in json.loads(body)
+    assert headers["Strict-Transport-Security"]
+    assert ask(SEARCH, user=users["ann"], Host="evil.example")[0] == 403
+    page = ask("/", user=users["ann"])[2].decode()
+    script = re.search(r'src="([^"]+\.js)"', page)[1]
+    _, headers, body = ask(f"/{script}", user=users["ann"], Accept_Encoding="gzip")
+    assert headers["Content-Encoding"] == "gzip"
+    assert len(body) < len(gzip.decompress(body)) / 2
+    for path in (
+        *("/ajax-api/3.0/mlflow/assistant/config", "/gateway/x", "/ajax-api/3.0/jobs/1"),
+        *("/api/2.0/mlflow/webhooks", "//ajax-api/3.0/mlflow/assistant/config"),
+        *("/x/../ajax-api/3.0/mlflow/assistant/config", "/ajax-api%2f3.0/mlflow/assistant/config"),
+    ):
+        status, headers, _ = ask(path, user=admin(server))
+        assert (status, headers["Server"].startswith("nginx")) == (404, True), path
+
+
 @pytest.mark.ray
-def test_a_search_from_a_cluster_of_two_nodes(server, users, database, bucket, tmp_path):
+def test_a_search_from_a_cluster_of_two_nodes(proxy, users, database, bucket, tmp_path):
     name, password = users["bob"]
     arguments = (
         *("run", "--loss", "db", "--dataset", "demo", "--preset", "smoke", "--trials", "2"),
@@ -229,7 +268,7 @@ def test_a_search_from_a_cluster_of_two_nodes(server, users, database, bucket, t
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "search", *map(str, arguments)),
-                *("--address", machines.address, "--tracking-uri", server.url),
+                *("--address", machines.address, "--tracking-uri", proxy[0]),
             ],
             cwd=tmp_path,
             capture_output=True,
@@ -238,6 +277,7 @@ def test_a_search_from_a_cluster_of_two_nodes(server, users, database, bucket, t
             env=clean_environment(
                 MLFLOW_TRACKING_USERNAME=name,
                 MLFLOW_TRACKING_PASSWORD=password,
+                MLFLOW_TRACKING_SERVER_CERT_PATH=str(proxy[1]),
                 LONGTAIL_CACHE=str(tmp_path / "cache"),
                 PYTHONPATH=str(ROOT),
                 RAY_AUTH_MODE="disabled",

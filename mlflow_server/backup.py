@@ -6,18 +6,21 @@ archive appears whole or not at all.
 
 import dataclasses
 import datetime
+import itertools
 import os
 import tempfile
 from pathlib import Path
 from typing import Final
 
-from mlflow_server import archive, locations, schema, sqlite_file
+from mlflow_server import archive, locations, postgres, schema, sqlite_file
 from mlflow_server.archive import ARTIFACTS, DATABASES, DatabaseRecord, Manifest, Writer
 from mlflow_server.errors import StoreError
 from mlflow_server.settings import ServerSettings
 from mlflow_server.store import Store, check_room
 
-SUFFIX: Final = ".tar.gz"
+DUMP: Final = "mlflow.dump"
+"""A PostgreSQL database in a backup: what `pg_dump --format=custom` wrote."""
+_SUFFIX: Final = ".tar.gz"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,15 +57,15 @@ def back_up(
         ServerError: an artifact changed while it was read.
     """
     store = Store(settings.runs_dir)
-    if not store.database.exists():
+    if settings.is_embedded and not store.database.exists():
         raise StoreError(f"there is nothing to back up: {store.database} does not exist")
     target = _target(store, to)
-    artifacts, left_out = _artifacts(store) if with_artifacts else ([], [])
+    artifacts, left_out = _artifacts(settings) if with_artifacts else ([], [])
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _check_room(store, target.parent, [path for path, _ in artifacts])
         with tempfile.TemporaryDirectory(prefix=".backup-", dir=target.parent) as scratch:
-            databases, strays = _copy_databases(store, Path(scratch))
+            databases, strays = _copy_databases(settings, Path(scratch))
             written = Path(scratch, "archive")
             with archive.writing(written) as writer:
                 for name in databases:
@@ -84,17 +87,21 @@ def folder_names(folder: Path) -> list[Path]:
     return list(dict.fromkeys((folder.absolute(), folder.resolve())))
 
 
-def stamp() -> str:
-    """This moment, UTC, for a file name."""
-    return datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+def free_name(folder: Path, stem: str, suffix: str = "") -> Path:
+    """A name in `folder` that says this moment (UTC) and that nothing has yet."""
+    moment = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
+    for again in itertools.chain([""], map("-{}".format, itertools.count(2))):
+        path = folder / f"{stem}-{moment}{again}{suffix}"
+        if not path.exists():
+            return path
+    raise AssertionError("numbers do not end")
 
 
 def _target(store: Store, to: Path | None) -> Path:
-    name = f"mlflow-{stamp()}{SUFFIX}"
-    if to is None:
-        target = store.backups / name
+    if to is None or to.is_dir():
+        target = free_name(store.backups if to is None else to.absolute(), "mlflow", _SUFFIX)
     else:
-        target = to.absolute() / name if to.is_dir() else to.absolute()
+        target = to.absolute()
     if target.exists():
         raise StoreError(f"{target} exists: choose another name with --to")
     if target.is_relative_to(store.artifacts):
@@ -102,9 +109,12 @@ def _target(store: Store, to: Path | None) -> Path:
     return target
 
 
-def _artifacts(store: Store) -> tuple[list[tuple[Path, str]], list[str]]:
-    """Plain files with their member names, in order; what is neither file nor folder."""
+def _artifacts(settings: ServerSettings) -> tuple[list[tuple[Path, str]], list[str]]:
+    """Plain files with their member names, in order; what is not in the backup, and why."""
+    store = Store(settings.runs_dir)
     files, left_out = [], []
+    if settings.artifacts is not None:
+        left_out.append(f"{settings.artifacts} (a bucket is backed up by its own versioning)")
     root = store.artifacts.resolve()  # the folder itself may be a link to a larger disk
     for folder, folders, names in os.walk(root):
         for name in sorted(names) + [it for it in folders if Path(folder, it).is_symlink()]:
@@ -117,8 +127,8 @@ def _artifacts(store: Store) -> tuple[list[tuple[Path, str]], list[str]]:
 
 
 def _check_room(store: Store, folder: Path, artifacts: list[Path]) -> None:
-    databases = sum(path.stat().st_size for path in store.runs_dir.glob(f"{store.database.name}*"))
-    needed = 2 * databases  # the copy, and the copy in the archive
+    databases = [path for path in (store.database, store.logins) if path.exists()]
+    needed = 2 * sum(path.stat().st_size for path in databases)  # beside, and in the archive
     for path in artifacts:
         try:
             needed += path.stat().st_size
@@ -127,10 +137,17 @@ def _check_room(store: Store, folder: Path, artifacts: list[Path]) -> None:
     check_room(folder, needed, "make a backup there")
 
 
-def _copy_databases(store: Store, scratch: Path) -> tuple[dict[str, DatabaseRecord], list[str]]:
+def _copy_databases(
+    settings: ServerSettings, scratch: Path
+) -> tuple[dict[str, DatabaseRecord], list[str]]:
     """Copy the databases into `scratch`; also the addresses of artifacts that lie elsewhere."""
-    records, strays = {}, []
+    store = Store(settings.runs_dir)
+    records: dict[str, DatabaseRecord] = {}
+    strays: list[str] = []
     (scratch / DATABASES).mkdir()
+    if not settings.is_embedded:
+        name = f"{DATABASES}/{DUMP}"
+        return {name: postgres.dump(settings, scratch / name)}, []
     for source in (store.database, store.logins):
         if not source.exists():
             continue

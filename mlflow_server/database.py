@@ -1,6 +1,8 @@
 """A PostgreSQL database before MLflow opens it: can it be reached, what has it room for?"""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from mlflow_server.database_address import libpq_url
@@ -36,6 +38,19 @@ def probe(settings: ServerSettings) -> DatabaseFacts:
     Raises:
         StoreError: it cannot be reached, refuses us, or is no database for MLflow.
     """
+    with connected(settings) as connection:
+        return DatabaseFacts(
+            connections=_one(connection, _RESERVED), has_admin=_has_admin(connection)
+        )
+
+
+@contextlib.contextmanager
+def connected(settings: ServerSettings) -> Iterator["psycopg.Connection"]:
+    """A connection to the database.
+
+    Raises:
+        StoreError: it cannot be reached, or refuses us; so does whatever it refuses in the block.
+    """
     assert settings.database is not None, "only a PostgreSQL database is asked"
     try:
         import psycopg
@@ -48,9 +63,7 @@ def probe(settings: ServerSettings) -> DatabaseFacts:
         with psycopg.connect(
             libpq_url(settings.database), password=password, connect_timeout=_CONNECT_TIMEOUT_S
         ) as connection:
-            return DatabaseFacts(
-                connections=_one(connection, _RESERVED), has_admin=_has_admin(connection)
-            )
+            yield connection
     except psycopg.Error as error:
         reason = " ".join(str(error).split())
         raise StoreError(

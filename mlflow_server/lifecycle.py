@@ -12,6 +12,7 @@ import shlex
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NoReturn
@@ -146,8 +147,7 @@ def _serve(
     about.write(settings.runs_dir)
     try:
         with server.store.initialisation_lock():
-            if settings.is_embedded:
-                migrating.make_ready(settings, upgrade=upgrade, say=say)
+            migrating.make_ready(settings, upgrade=upgrade, say=say)
             if stopping.is_set():
                 return 0
             server.start()
@@ -173,7 +173,7 @@ def _state_of(server: Server, asked: dict[str, object]) -> State:
         token=server.token,
         machine=platform.node(),
         url=server.url,
-        since=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        since=_now(),
         mlflow_version=schema.mlflow_version(),
         log=str(server.store.log),
         settings=asked,
@@ -202,14 +202,20 @@ def _be_the_server(
             code = _serve(settings, asked, upgrade=upgrade, say=tell, ready=ready)
         except (ServerError, StoreError) as error:
             code = 2 if isinstance(error, StoreError) else 1
-            sys.stderr.write(f"error: {error}\n")
+            _log(f"error: {error}")
             tell(f"error: {error}")
         except BaseException as error:  # noqa: BLE001 - nobody above could print it
-            sys.excepthook(type(error), error, error.__traceback__)
+            _log(traceback.format_exc())
             tell(f"error: {error!r}; see {Store(settings.runs_dir).log}")
-        finally:
-            sys.stderr.flush()
     os._exit(code)
+
+
+def _log(text: str) -> None:
+    os.write(2, f"{_now()} {text.rstrip()}\n".encode())
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _detach(log: Path) -> None:

@@ -13,7 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from mlflow_server import schema, sqlite_file
+from mlflow_server import postgres, schema, sqlite_file
+from mlflow_server.backup import back_up
+from mlflow_server.database import connected
+from mlflow_server.database_address import libpq_url
 from mlflow_server.errors import ServerError, StoreError
 from mlflow_server.logs import last_words
 from mlflow_server.process_environment import environment
@@ -26,19 +29,23 @@ _NEVER_LOST: Final = ("experiments", "runs", "params", "metrics", "tags", "regis
 
 
 def make_ready(settings: ServerSettings, *, upgrade: bool, say: Callable[[str], None]) -> None:
-    """See that the SQLite file of `settings` is whole and of the installed MLflow's schema.
+    """See that the database is whole and of the installed MLflow's schema.
 
-    The caller holds the store's initialisation lock.
+    The caller holds the store's initialisation lock. An empty PostgreSQL database is MLflow's to
+    fill: its transactions hold changes of tables too.
 
     Args:
-        settings: an embedded server's.
+        settings: of the server that is about to start.
         upgrade: migrate an older one, after a backup of it.
         say: takes a line for the user.
 
     Raises:
-        StoreError: the file cannot be used as it is.
+        StoreError: the database cannot be used as it is.
         ServerError: MLflow failed to make or to migrate it.
     """
+    if not settings.is_embedded:
+        _make_postgres_ready(settings, upgrade=upgrade, say=say)
+        return
     store = Store(settings.runs_dir)
     for left in store.runs_dir.glob(f"{store.database.name}.new-*"):  # by one that was killed
         left.unlink()
@@ -60,6 +67,24 @@ def make_ready(settings: ServerSettings, *, upgrade: bool, say: Callable[[str], 
         _upgrade(settings, store, say)
     else:
         raise StoreError(refusal(str(store.database), fit, version))
+
+
+def _make_postgres_ready(
+    settings: ServerSettings, *, upgrade: bool, say: Callable[[str], None]
+) -> None:
+    assert settings.database is not None, "no embedded one"
+    with connected(settings) as connection:
+        version = postgres.schema_version(connection)
+        is_empty = postgres.holds_nothing(connection)
+    fit = schema.installed().fit(version)
+    if fit is schema.Fit.CURRENT or (version is None and is_empty):
+        return
+    if fit is schema.Fit.OLDER and upgrade:
+        _back_up_first(settings, say)
+        migrate(settings, settings.database)
+        say(f"the database is now of schema {schema.installed().head}")
+        return
+    raise StoreError(refusal(libpq_url(settings.database), fit, version))
 
 
 def refusal(database: str, fit: schema.Fit, version: str | None) -> str:
@@ -119,10 +144,7 @@ def _make(settings: ServerSettings, store: Store) -> None:
 
 
 def _upgrade(settings: ServerSettings, store: Store, say: Callable[[str], None]) -> None:
-    from mlflow_server.backup import back_up  # it needs this module's neighbours
-
-    kept = back_up(settings, with_artifacts=False)
-    say(f"backup of the database as it was: {kept.path}")
+    _back_up_first(settings, say)
     sqlite_file.check_unused(store.database)
     check_room(store.runs_dir, 2 * store.database.stat().st_size, "migrate its database")
     fresh = _fresh_name(store)
@@ -138,6 +160,11 @@ def _upgrade(settings: ServerSettings, store: Store, say: Callable[[str], None])
     finally:
         fresh.unlink(missing_ok=True)
     say(f"{store.database} is now of schema {schema.installed().head}")
+
+
+def _back_up_first(settings: ServerSettings, say: Callable[[str], None]) -> None:
+    kept = back_up(settings, with_artifacts=False)
+    say(f"backup of the database as it was: {kept.path}")
 
 
 def _lost(old: Path, new: Path) -> str:

@@ -10,14 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from mlflow_server import archive, locations, schema, sqlite_file, state
+from mlflow_server import archive, locations, postgres, schema, sqlite_file, state
 from mlflow_server.archive import ARTIFACTS, DATABASES, DatabaseRecord, Manifest
-from mlflow_server.backup import stamp
+from mlflow_server.backup import DUMP, back_up, free_name
+from mlflow_server.database_address import libpq_url
 from mlflow_server.errors import ServerError, StoreError
 from mlflow_server.settings import ServerSettings
 from mlflow_server.store import Store
 
 Say = Callable[[str], None]
+_DUMP: Final = f"{DATABASES}/{DUMP}"
 SEARCH_LOCK: Final = "search.lock"
 """In the folder of a search, locked while it runs (search/lock.py)."""
 
@@ -38,22 +40,30 @@ def restore(settings: ServerSettings, backup: Path, *, replace: bool, say: Say) 
     store = Store(settings.runs_dir)
     store.prepare()
     with state.hold(store.runs_dir):
-        check_no_search(store.runs_dir)
+        if settings.is_embedded:
+            check_no_search(store.runs_dir)
         with (
             store.initialisation_lock(),
             tempfile.TemporaryDirectory(prefix=".restore-", dir=store.runs_dir) as scratch,
         ):
             unpacked = Path(scratch)
             manifest = archive.unpack(backup, unpacked)
-            _check_kind(store, backup, manifest)
+            _check_kind(settings, backup, manifest)
             _check_place(store, manifest, replace=replace)
-            for name, record in manifest.databases.items():
-                _compare(unpacked / name, record)
-            moved = _move_addresses(store, manifest, unpacked)
-            aside = _put_aside(store, manifest)
-            _put_in_place(store, manifest, unpacked)
-    for line in _told(store, backup, manifest, moved, aside):
-        say(line)
+            if settings.is_embedded:
+                moved = _ready_files(store, manifest, unpacked)
+                kept = None
+            else:
+                moved = 0
+                kept = _into_postgres(settings, manifest, unpacked, replace=replace)
+            aside = _exchange(store, manifest, unpacked)
+    say(_counted(settings, backup, manifest))
+    if moved:
+        say(f"{moved} addresses of artifacts now name {store.artifacts}")
+    for place in (kept, aside):
+        if place is not None:
+            say(f"what was there before is in {place}")
+    _say_fit(manifest, say)
 
 
 def check_no_search(runs_dir: Path) -> None:
@@ -70,13 +80,15 @@ def check_no_search(runs_dir: Path) -> None:
                 ) from None
 
 
-def _check_kind(store: Store, backup: Path, manifest: Manifest) -> None:
-    known = {f"{DATABASES}/{path.name}" for path in (store.database, store.logins)}
-    strange = sorted(set(manifest.databases) - known)
-    if strange or not manifest.databases:
+def _check_kind(settings: ServerSettings, backup: Path, manifest: Manifest) -> None:
+    store = Store(settings.runs_dir)
+    files = {f"{DATABASES}/{path.name}" for path in (store.database, store.logins)}
+    wanted, kind = (files, "SQLite") if settings.is_embedded else ({_DUMP}, "PostgreSQL")
+    if not manifest.databases or not set(manifest.databases) <= wanted:
+        found = ", ".join(sorted(manifest.databases)) or "no database"
         raise StoreError(
-            f"{backup} holds {strange[0] if strange else 'no database'}, which is no SQLite store "
-            "of a runs folder"
+            f"the store is to be in {kind}, and {backup} holds {found}: "
+            + ("say --database" if _DUMP in manifest.databases else "use another backup")
         )
 
 
@@ -95,7 +107,30 @@ def _check_place(store: Store, manifest: Manifest, *, replace: bool) -> None:
 def _pieces(store: Store, manifest: Manifest) -> list[tuple[Path, str]]:
     """What a restore puts in place, artifacts first; the name of each in the backup."""
     pieces = [(store.artifacts, ARTIFACTS)] if manifest.artifacts is not None else []
-    return [*pieces, *((store.runs_dir / Path(name).name, name) for name in manifest.databases)]
+    names = [name for name in manifest.databases if name != _DUMP]
+    return [*pieces, *((store.runs_dir / Path(name).name, name) for name in names)]
+
+
+def _ready_files(store: Store, manifest: Manifest, unpacked: Path) -> int:
+    """Count the rows of the SQLite files, and let addresses name this store; returns how many."""
+    for name, record in manifest.databases.items():
+        _compare(unpacked / name, record)
+    database = unpacked / DATABASES / store.database.name
+    if not database.exists():
+        return 0
+    old = [Path(folder, store.artifacts.name) for folder in manifest.runs_dirs]
+    with sqlite_file.opened(database) as connection:
+        return locations.move(connection, old, store.artifacts)
+
+
+def _into_postgres(
+    settings: ServerSettings, manifest: Manifest, unpacked: Path, *, replace: bool
+) -> Path | None:
+    """Restore the dump; returns the backup of what was there."""
+    is_empty = postgres.check_place(settings, replace=replace)
+    kept = None if is_empty else back_up(settings, with_artifacts=False).path
+    postgres.restore(settings, unpacked / _DUMP, manifest.databases[_DUMP])
+    return kept
 
 
 def _compare(database: Path, record: DatabaseRecord) -> None:
@@ -109,20 +144,23 @@ def _compare(database: Path, record: DatabaseRecord) -> None:
         )
 
 
-def _move_addresses(store: Store, manifest: Manifest, unpacked: Path) -> int:
-    database = unpacked / DATABASES / store.database.name
-    if not database.exists():
-        return 0
-    old = [Path(folder, store.artifacts.name) for folder in manifest.runs_dirs]
-    with sqlite_file.opened(database) as connection:
-        return locations.move(connection, old, store.artifacts)
+def _exchange(store: Store, manifest: Manifest, unpacked: Path) -> Path | None:
+    try:
+        aside = _put_aside(store, manifest)
+        _put_in_place(store, manifest, unpacked)
+    except OSError as error:
+        raise ServerError(
+            f"the restore stopped half-way: {error}; what was there before is in {store.backups} "
+            "or still in its place: mend that, then restore again with --replace"
+        ) from None
+    return aside
 
 
 def _put_aside(store: Store, manifest: Manifest) -> Path | None:
     there = [path for path, _ in _pieces(store, manifest) if path.exists() or path.is_symlink()]
     if not there:
         return None
-    aside = store.backups / f"replaced-{stamp()}"
+    aside = free_name(store.backups, "replaced")
     aside.mkdir(parents=True)
     for path in reversed(there):  # a database never stands without its artifacts
         path.rename(aside / path.name)
@@ -140,28 +178,26 @@ def _put_in_place(store: Store, manifest: Manifest, unpacked: Path) -> None:
         shutil.move(source, path)
 
 
-def _told(
-    store: Store, backup: Path, manifest: Manifest, moved: int, aside: Path | None
-) -> list[str]:
+def _counted(settings: ServerSettings, backup: Path, manifest: Manifest) -> str:
     rows = sum(sum(record.rows.values()) for record in manifest.databases.values())
     tables = sum(len(record.rows) for record in manifest.databases.values())
     files = sum(name.startswith(f"{ARTIFACTS}/") for name in manifest.members)
-    lines = [
-        f"restored {backup} of {manifest.created} into {store.runs_dir}: {rows} rows of {tables} "
-        f"tables, counted as in the backup, and {files} artifacts, checksums verified"
-    ]
-    if moved:
-        lines.append(f"{moved} addresses of artifacts now name {store.artifacts}")
-    if aside is not None:
-        lines.append(f"what lay there is in {aside}")
-    record = manifest.databases.get(f"{DATABASES}/{store.database.name}")
-    fit = schema.Fit.CURRENT
-    if record is not None:
-        fit = schema.installed().fit(record.schema_version)
+    place = str(settings.runs_dir)
+    if settings.database is not None:
+        place = f"{libpq_url(settings.database)} and {settings.runs_dir}"
+    return (
+        f"restored {backup} of {manifest.created} into {place}: {rows} rows of {tables} tables, "
+        f"counted as in the backup, and {files} artifacts, checksums verified"
+    )
+
+
+def _say_fit(manifest: Manifest, say: Say) -> None:
+    versions = [record.schema_version for record in manifest.databases.values()]
+    version = next((version for version in versions if version is not None), None)
+    fit = schema.installed().fit(version)
     if fit is not schema.Fit.CURRENT:
-        lines.append(
+        say(
             f"it is of MLflow {manifest.mlflow_version}, and {schema.mlflow_version()} is "
             f"installed: its schema is {fit.value}"
             + ("; start with --upgrade" if fit is schema.Fit.OLDER else "")
         )
-    return lines

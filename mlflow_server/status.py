@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from mlflow_server import schema, sqlite_file, state
+from mlflow_server import postgres, schema, sqlite_file, state
+from mlflow_server.database import connected
+from mlflow_server.database_address import libpq_url
 from mlflow_server.errors import StoreError
 from mlflow_server.server import status_of
 from mlflow_server.settings import ServerSettings
@@ -19,6 +21,7 @@ from mlflow_server.store import Store
 HEALTHY: Final = 0
 ILL: Final = 1
 NOT_RUNNING: Final = 3  # as init scripts say it
+_COUNTED: Final = ("experiments", "runs")
 _HEALTH_TIMEOUT_S: Final = 5.0
 
 
@@ -61,8 +64,9 @@ class Status:
         return HEALTHY if self.healthy else ILL
 
 
-def find_status(runs_dir: Path) -> Status:
-    """How the server of `runs_dir`, which is absolute, stands now."""
+def find_status(settings: ServerSettings) -> Status:
+    """How the server of the runs folder of `settings` stands now."""
+    runs_dir = settings.runs_dir
     about = State.read(runs_dir)
     held = state.is_held(runs_dir)
     running = about is not None and (about.supervisor_lives or (not about.is_here and held))
@@ -78,19 +82,29 @@ def find_status(runs_dir: Path) -> Status:
         mlflow_version=None if known is None else known.mlflow_version,
         leftovers=[] if about is None or running else about.leftovers(),
         log=str(Store(runs_dir).log),
-        store=_contents(Store(runs_dir).database),
+        store=_contents(settings if known is None else _stored_in(settings, known)),
     )
 
 
 def print_status(settings: ServerSettings, *, as_json: bool, say: Callable[[str], None]) -> int:
     """Say how the server of `settings.runs_dir` stands; returns the exit code."""
-    found = find_status(settings.runs_dir)
+    found = find_status(settings)
     if as_json:
         say(json.dumps(dataclasses.asdict(found), indent=2))
     else:
         for line in _lines(found):
             say(line)
     return found.exit_code
+
+
+def _stored_in(settings: ServerSettings, about: State) -> ServerSettings:
+    """`settings` with the database that the running server was told."""
+    database, password = (about.settings.get(it) for it in ("database", "database_password_file"))
+    return dataclasses.replace(
+        settings,
+        database=None if database is None else str(database),
+        database_password_file=None if password is None else Path(str(password)),
+    )
 
 
 def _is_healthy(about: State) -> bool:
@@ -103,29 +117,37 @@ def _is_healthy(about: State) -> bool:
     return answer == http.HTTPStatus.OK
 
 
-def _contents(path: Path) -> Contents | None:
-    if not path.exists():
+def _contents(settings: ServerSettings) -> Contents | None:
+    store = Store(settings.runs_dir)
+    where = str(store.database) if settings.database is None else libpq_url(settings.database)
+    if settings.is_embedded and not store.database.exists():
         return None
     try:
-        with sqlite_file.opened(path) as connection:
-            version = sqlite_file.schema_version(connection)
-            held = set(sqlite_file.tables(connection))
-            counts = [
-                connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-                for table in ("experiments", "runs")
-                if table in held
-            ]
+        version, rows, size = _asked(settings)
     except StoreError as error:
-        return Contents(database=str(path), problem=str(error))
-    experiments, runs = counts if len(counts) == 2 else (None, None)
+        return Contents(database=where, problem=str(error))
     return Contents(
-        database=str(path),
-        database_bytes=sum(part.stat().st_size for part in path.parent.glob(f"{path.name}*")),
-        experiments=experiments,
-        runs=runs,
+        database=where,
+        database_bytes=size,
+        experiments=rows.get("experiments"),
+        runs=rows.get("runs"),
         schema_version=version,
         schema_fit=schema.installed().fit(version).value,
     )
+
+
+def _asked(settings: ServerSettings) -> tuple[str | None, dict[str, int], int]:
+    """Schema, rows of the two tables, bytes on disk."""
+    if not settings.is_embedded:
+        with connected(settings) as connection:
+            rows = postgres.row_counts(connection, _COUNTED)
+            return postgres.schema_version(connection), rows, postgres.size_bytes(connection)
+    path = Store(settings.runs_dir).database
+    with sqlite_file.opened(path) as connection:
+        files = (path, path.with_name(f"{path.name}-wal"))
+        size = sum(file.stat().st_size for file in files if file.exists())
+        rows = sqlite_file.row_counts(connection, _COUNTED)
+        return sqlite_file.schema_version(connection), rows, size
 
 
 def _lines(found: Status) -> list[str]:

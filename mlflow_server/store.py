@@ -102,5 +102,5 @@ def check_room(folder: Path, needed: int, purpose: str) -> None:
     if free < needed + MIN_FREE_BYTES:
         raise StoreError(
             f"the disk of {folder} has {free / 2**20:,.0f} MiB free, and to {purpose} "
-            f"{(needed + MIN_FREE_BYTES) / 2**20:,.0f} are needed: make room"
+            f"{(needed + MIN_FREE_BYTES) / 2**20:,.0f} MiB are needed: make room"
         )

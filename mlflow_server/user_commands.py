@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from mlflow_server.login import ADMIN, asked_password, checked_password, made_password
 from mlflow_server.options import add_server_options, server_settings
@@ -18,7 +18,7 @@ USER_VERBS: Final = ("add-user", "set-password", "remove-user")
 _NAME: Final = re.compile(r"[\w.@-]{1,64}", re.ASCII)
 
 
-def add_user_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_user_verbs(verbs: "argparse._SubParsersAction[Any]") -> None:
     """Add the three verbs; each leaves its function in `run`."""
     made = verbs.add_parser("add-user", help="let somebody use a server with a login")
     made.add_argument("user", metavar="NAME")

@@ -13,6 +13,10 @@ from mlflow_server.settings import ServerSettings
 from mlflow_server.store import Store
 
 _TRIED: Final = ("3.17.",)
+_HELD: Final = (
+    "import sys, uvicorn, mlflow.server.fastapi_app; sys.stdin.readline() or sys.exit(); "
+    "uvicorn.main()"
+)
 
 
 def is_possible(settings: ServerSettings, mlflow_version: str) -> bool:
@@ -26,10 +30,10 @@ def is_possible(settings: ServerSettings, mlflow_version: str) -> bool:
     )
 
 
-def command(settings: ServerSettings) -> list[str]:
-    """The command line."""
+def command(settings: ServerSettings, *, held: bool = False) -> list[str]:
+    """The command line; if `held`, it imports all, and serves when it reads a line."""
     return [
-        *(sys.executable, "-m", "uvicorn"),
+        *(sys.executable, *(("-c", _HELD) if held else ("-m", "uvicorn"))),
         *("--host", settings.host, "--port", str(settings.port)),
         *("--no-access-log", "--timeout-graceful-shutdown", "5"),
         "mlflow.server.fastapi_app:app",

@@ -147,6 +147,8 @@ def _serve(
     about.write(settings.runs_dir)
     try:
         with server.store.initialisation_lock():
+            if not server.store.database.exists():
+                server.warm_up()
             migrating.make_ready(settings, upgrade=upgrade, say=say)
             if stopping.is_set():
                 return 0

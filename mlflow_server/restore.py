@@ -20,8 +20,8 @@ from mlflow_server.store import Store
 
 Say = Callable[[str], None]
 _DUMP: Final = f"{DATABASES}/{DUMP}"
-SEARCH_LOCK: Final = "search.lock"
-"""In the folder of a search, locked while it runs (search/lock.py)."""
+SEARCH_LOCKS: Final = ("search.lock", "tracking.lock")
+"""In the folder of a search, locked while it runs (search/lock.py) or is sent to the store."""
 
 
 def restore(settings: ServerSettings, backup: Path, *, replace: bool, say: Say) -> None:
@@ -68,7 +68,7 @@ def restore(settings: ServerSettings, backup: Path, *, replace: bool, say: Say) 
 
 def check_no_search(runs_dir: Path) -> None:
     """Raise ServerError if a search of `runs_dir` runs: it writes past the server."""
-    for lock in sorted(runs_dir.glob(f"*/{SEARCH_LOCK}")):
+    for lock in sorted(path for name in SEARCH_LOCKS for path in runs_dir.glob(f"*/{name}")):
         with lock.open() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

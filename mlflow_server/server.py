@@ -79,16 +79,29 @@ class Server:
         """Its address."""
         return f"http://{bracketed(self.settings.host)}:{self.settings.port}"
 
+    def warm_up(self) -> None:
+        """Let MLflow be imported, where it can be, while its database is made; `start` follows."""
+        if bare.is_possible(self.settings, schema.mlflow_version()):
+            self._spawn(bare.command(self.settings, held=True), stdin=subprocess.PIPE)
+
     def start(self) -> None:
         """Start the process, in a session of its own."""
-        words, told = command(self.settings), environment(self.settings)
-        told |= secret_environment(self.settings)
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError), self._process.stdin as held:
+                held.write(b"serve\n")
+        elif bare.is_possible(self.settings, schema.mlflow_version()):
+            self._spawn(bare.command(self.settings))
+        else:
+            self._spawn(command(self.settings))
+
+    def _spawn(self, words: list[str], stdin: int = subprocess.DEVNULL) -> None:
+        told = environment(self.settings) | secret_environment(self.settings)
         if bare.is_possible(self.settings, schema.mlflow_version()):
-            words, told = bare.command(self.settings), told | bare.environment(self.settings)
+            told |= bare.environment(self.settings)
         with self.store.log.open("ab") as log:
             self._process = subprocess.Popen(
                 words,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **told, processes.TOKEN_NAME: self.token},
@@ -126,6 +139,8 @@ class Server:
         process = self._process
         if process is None:
             return
+        if process.stdin is not None:
+            process.stdin.close()
         self._signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_TIMEOUT_S)

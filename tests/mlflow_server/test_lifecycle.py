@@ -14,9 +14,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mlflow_server import bare, lifecycle, processes, state
+from mlflow_server import bare, lifecycle, migrating, processes, state
 from mlflow_server import server as server_module
 from mlflow_server.__main__ import main
+from mlflow_server.errors import ServerError
+from mlflow_server.settings import ServerSettings
 from mlflow_server.state import State
 from tests.mlflow_server.small_store import make_store
 
@@ -172,6 +174,78 @@ def test_a_server_that_dies_later_says_so_in_its_log(runs, port, capsys):
     reaped(about.pid)
     assert "error: the MLflow server ended by itself" in (runs / "mlflow_server.log").read_text()
     assert run(capsys, "status", "--runs-dir", runs)[0] == 3
+
+
+WARM = """
+import sys
+print("warm", flush=True)
+line = sys.stdin.readline()
+if line == "serve\\n":
+    sys.path.insert(0, sys.argv[1])
+    import fake_mlflow
+    fake_mlflow.main(sys.argv[2])
+"""
+
+
+def warm(monkeypatch, code):
+    """MLflow that is imported while its database is made, and then told to serve."""
+    monkeypatch.setattr(bare, "is_possible", lambda *_: True)
+
+    def command(settings, *, held=False):
+        assert held
+        return [sys.executable, "-c", code, str(FAKE.parent), str(settings.port)]
+
+    monkeypatch.setattr(bare, "command", command)
+
+
+@pytest.fixture
+def fresh(runs, monkeypatch):
+    """The same folder without a database; the one that is made in its place waits for MLflow."""
+    (runs / "mlflow.db").rename(runs / "made")
+    log = runs / "mlflow_server.log"
+
+    def migrate(_settings, uri):
+        wait_for(lambda: "warm" in log.read_text())
+        (runs / "made").rename(uri.removeprefix("sqlite:///"))
+
+    monkeypatch.setattr(migrating, "migrate", migrate)
+    return runs
+
+
+def test_mlflow_is_imported_while_its_database_is_made(fresh, port, capsys, monkeypatch):
+    warm(monkeypatch, WARM)
+    assert run(capsys, "start", "--port", port, "--runs-dir", fresh)[0] == 0
+    about = State.read(fresh)
+    assert run(capsys, "stop", "--runs-dir", fresh)[0] == 0
+    reaped(about.pid)
+    assert about.leftovers() == []
+
+
+def test_mlflow_that_cannot_be_imported(fresh, port, capsys, monkeypatch):
+    warm(monkeypatch, "print('warm', flush=True); import no_such_mlflow")
+    code, _, err = run(capsys, "start", "--port", port, "--runs-dir", fresh)
+    assert code == 1
+    assert "the MLflow server ended at once; " in err
+    assert "No module named 'no_such_mlflow'" in err
+
+
+def test_a_database_that_cannot_be_made_ends_what_was_warm(fresh, port, monkeypatch):
+    warm(monkeypatch, WARM)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # pytest's stay
+    tokens = []
+
+    def fail(*_):
+        about = State.read(fresh)
+        wait_for(about.leftovers)
+        tokens.append(about.token)
+        raise ServerError("MLflow could not make it")
+
+    monkeypatch.setattr(migrating, "migrate", fail)
+    # in this process: what it appends shall be seen
+    with pytest.raises(ServerError, match="could not make it"):
+        lifecycle.run(ServerSettings(runs_dir=fresh, port=port), upgrade=False, say=print)
+    assert processes.with_token(tokens[0]) == []
+    assert State.read(fresh) is None
 
 
 def test_a_store_that_cannot_be_used_is_wrong_input_also_when_detached(runs, port, capsys):

@@ -79,7 +79,7 @@ def test_one_of_another_user(tmp_path, monkeypatch):
 
 def test_a_folder_in_its_place(tmp_path):
     (tmp_path / "mlflow.db").mkdir()
-    with pytest.raises(StoreError, match="is no file: move it away"):
+    with pytest.raises(StoreError, match="is no file: move away what"):
         sqlite_file.check_whole(tmp_path / "mlflow.db")
 
 

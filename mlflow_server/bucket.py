@@ -29,7 +29,7 @@ def check_bucket(settings: ServerSettings) -> None:
     where = {"Bucket": parts.netloc, "Key": f"{parts.path.strip('/')}/{_PROBE_NAME}".lstrip("/")}
     style = {"addressing_style": "path"} if settings.s3_endpoint else {}
     try:
-        client = boto3.client(
+        client = boto3.Session().client(
             "s3",
             endpoint_url=settings.s3_endpoint,
             config=Config(

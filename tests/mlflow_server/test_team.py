@@ -8,6 +8,9 @@ import sys
 
 import pytest
 
+from mlflow_server.database import DatabaseFacts, probe
+from mlflow_server.settings import ServerSettings
+from mlflow_server.store import StoreError
 from tests.mlflow_server.climbing import CLIMBING
 from tests.mlflow_server.proxy import served_proxy
 from tests.mlflow_server.team_server import (
@@ -172,6 +175,42 @@ def test_no_artifact_climbs_out(server, run_of_ann, bucket, path):
         status, _ = server.ask(path, user=admin(server), method=method, body=body)
         assert status in {308, 400, 403, 404, 405}, method  # 308: to the path without //
     assert keys(bucket) == before
+
+
+def test_a_folder_of_the_servers_machine_gives_nothing_away(server, users, tmp_path):
+    """MLflow lets a user put an experiment's artifacts into any folder of its machine."""
+    bob = users["bob"]
+    (tmp_path / "secret").write_text("of the machine")
+    body = {"name": "beside the secret", "artifact_location": tmp_path.as_uri()}
+    _, text = server.ask("/api/2.0/mlflow/experiments/create", user=bob, body=body)
+    experiment = json.loads(text)["experiment_id"]
+    _, text = server.ask(f"{RUNS}/create", user=bob, body={"experiment_id": experiment})
+    run = json.loads(text)["run"]["info"]["run_id"]
+    for path in ("../../secret", "%2e%2e/%2e%2e/secret", "%252e%252e/%252e%252e/secret"):
+        status, text = server.ask(f"/get-artifact?path={path}&run_uuid={run}", user=bob)
+        assert 400 <= status < 600
+        assert "of the machine" not in text
+        query = f"run_uuid={run}&path={path}/.."
+        status, text = server.ask(f"/api/2.0/mlflow/artifacts/list?{query}", user=bob)
+        assert "secret" not in text.replace(path, "")
+        put = f"/ajax-api/2.0/mlflow/upload-artifact?run_uuid={run}&path={path}"
+        assert 400 <= server.ask(put, user=bob, method="POST", body=b"changed")[0] < 600
+    assert (tmp_path / "secret").read_text() == "of the machine"
+
+
+def test_what_the_database_says_before_mlflow_opens_it(server, database, tmp_path):
+    def settings(password):
+        path = tmp_path / "password"
+        path.touch(0o600)
+        path.write_text(password)
+        address = database.url("postgresql+psycopg")
+        return ServerSettings(runs_dir=tmp_path, database=address, database_password_file=path)
+
+    assert server.ask("/health")[0] == 200
+    assert probe(settings(DATABASE_PASSWORD)) == DatabaseFacts(connections=97, has_admin=True)
+    with pytest.raises(StoreError, match="password authentication failed for user") as caught:
+        probe(settings("some-other-password"))
+    assert "some-other-password" not in str(caught.value)
 
 
 def keys(bucket):

@@ -11,7 +11,9 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import tarfile
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -99,19 +101,28 @@ class Writer:
             OSError: it cannot be read, or the archive cannot be written.
         """
         with source.open("rb") as file:
-            info = self._tar.gettarinfo(name, arcname=name, fileobj=file)
-            info.uid = info.gid = 0
-            info.uname = info.gname = ""
-            hashed = _Hashed(file)
-            try:
-                self._tar.addfile(info, hashed)
-            except OSError as error:
-                if error.errno is not None:
-                    raise
-                raise ServerError(
-                    f"{source} became shorter while it was read: make the backup again"
-                ) from None
-        self.members[name] = Member(size=info.size, sha256=hashed.digest.hexdigest())
+            self.add_stream(file, name, os.fstat(file.fileno()).st_size)
+
+    def add_stream(self, stream: IO[bytes], name: str, size: int) -> None:
+        """Add the first `size` bytes of `stream` as `name`.
+
+        Raises:
+            ServerError: there are fewer.
+            OSError: it cannot be read, or the archive cannot be written.
+        """
+        info = tarfile.TarInfo(name)
+        info.size = size
+        info.mtime = int(time.time())
+        hashed = _Hashed(stream)
+        try:
+            self._tar.addfile(info, hashed)
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise ServerError(
+                f"{name} became shorter while it was read: make the backup again"
+            ) from None
+        self.members[name] = Member(size=size, sha256=hashed.digest.hexdigest())
 
     def finish(self, manifest: Manifest) -> None:
         """Add the manifest, which must come last."""

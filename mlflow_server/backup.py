@@ -12,7 +12,15 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from mlflow_server import archive, locations, postgres, schema, sqlite_file
+from mlflow_server import (
+    archive,
+    artifact_folder,
+    bucket_copy,
+    locations,
+    postgres,
+    schema,
+    sqlite_file,
+)
 from mlflow_server.archive import ARTIFACTS, DATABASES, DatabaseRecord, Manifest, Writer
 from mlflow_server.errors import StoreError
 from mlflow_server.settings import ServerSettings
@@ -60,17 +68,18 @@ def back_up(
     if settings.is_embedded and not store.database.exists():
         raise StoreError(f"there is nothing to back up: {store.database} does not exist")
     target = _target(store, to)
-    artifacts, left_out = _artifacts(settings) if with_artifacts else ([], [])
+    source = artifact_folder if settings.artifacts is None else bucket_copy
+    artifacts, left_out = source.objects(settings) if with_artifacts else ({}, [])
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _check_room(store, target.parent, [path for path, _ in artifacts])
+        _check_room(store, target.parent, sum(artifacts.values()))
         with tempfile.TemporaryDirectory(prefix=".backup-", dir=target.parent) as scratch:
             databases, strays = _copy_databases(settings, Path(scratch))
             written = Path(scratch, "archive")
             with archive.writing(written) as writer:
                 for name in databases:
                     writer.add(Path(scratch, name), name)
-                left_out += strays + _add_all(writer, artifacts)
+                left_out += strays + source.add_all(settings, writer, list(artifacts))
                 manifest = _manifest(settings, writer, databases, left_out, with_artifacts)
                 writer.finish(manifest)
             _put_in_place(written, target)
@@ -109,32 +118,10 @@ def _target(store: Store, to: Path | None) -> Path:
     return target
 
 
-def _artifacts(settings: ServerSettings) -> tuple[list[tuple[Path, str]], list[str]]:
-    """Plain files with their member names, in order; what is not in the backup, and why."""
-    store = Store(settings.runs_dir)
-    files, left_out = [], []
-    if settings.artifacts is not None:
-        left_out.append(f"{settings.artifacts} (a bucket is backed up by its own versioning)")
-    root = store.artifacts.resolve()  # the folder itself may be a link to a larger disk
-    for folder, folders, names in os.walk(root):
-        for name in sorted(names) + [it for it in folders if Path(folder, it).is_symlink()]:
-            path = Path(folder, name)
-            if path.is_symlink() or not path.is_file():
-                left_out.append(f"{path} (no plain file)")
-            else:
-                files.append((path, f"{ARTIFACTS}/{path.relative_to(root).as_posix()}"))
-    return files, left_out
-
-
-def _check_room(store: Store, folder: Path, artifacts: list[Path]) -> None:
+def _check_room(store: Store, folder: Path, artifacts: int) -> None:
     databases = [path for path in (store.database, store.logins) if path.exists()]
-    needed = 2 * sum(path.stat().st_size for path in databases)  # beside, and in the archive
-    for path in artifacts:
-        try:
-            needed += path.stat().st_size
-        except FileNotFoundError:
-            continue  # deleted just now
-    check_room(folder, needed, "make a backup there")
+    copies = 2 * sum(path.stat().st_size for path in databases)  # beside, and in the archive
+    check_room(folder, copies + artifacts, "make a backup there")
 
 
 def _copy_databases(
@@ -166,17 +153,6 @@ def _copy_databases(
     return records, strays
 
 
-def _add_all(writer: Writer, artifacts: list[tuple[Path, str]]) -> list[str]:
-    """Add them; returns those that are gone by now."""
-    gone = []
-    for path, name in artifacts:
-        try:
-            writer.add(path, name)
-        except FileNotFoundError:
-            gone.append(f"{path} (deleted meanwhile)")
-    return gone
-
-
 def _manifest(
     settings: ServerSettings,
     writer: Writer,
@@ -190,7 +166,7 @@ def _manifest(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         runs_dirs=[str(path) for path in folder_names(store.runs_dir)],
         databases=databases,
-        artifacts=str(store.artifacts) if with_artifacts else None,
+        artifacts=(settings.artifacts or str(store.artifacts)) if with_artifacts else None,
         left_out=left_out,
         members=dict(writer.members),
     )

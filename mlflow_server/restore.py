@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from mlflow_server import archive, locations, postgres, schema, sqlite_file, state
+from mlflow_server import archive, bucket_copy, locations, postgres, schema, sqlite_file, state
 from mlflow_server.archive import ARTIFACTS, DATABASES, DatabaseRecord, Manifest
 from mlflow_server.backup import DUMP, back_up, free_name
 from mlflow_server.database_address import libpq_url
@@ -49,14 +49,15 @@ def restore(settings: ServerSettings, backup: Path, *, replace: bool, say: Say) 
             unpacked = Path(scratch)
             manifest = archive.unpack(backup, unpacked)
             _check_kind(settings, backup, manifest)
-            _check_place(store, manifest, replace=replace)
+            _check_place(settings, manifest, replace=replace)
+            if _is_for_bucket(settings, manifest):  # first: it is of no use alone, and of no harm
+                bucket_copy.upload(settings, unpacked / ARTIFACTS)
+            moved, kept = 0, None
             if settings.is_embedded:
                 moved = _ready_files(store, manifest, unpacked)
-                kept = None
             else:
-                moved = 0
                 kept = _into_postgres(settings, manifest, unpacked, replace=replace)
-            aside = _exchange(store, manifest, unpacked)
+            aside = _exchange(settings, manifest, unpacked)
     say(_counted(settings, backup, manifest))
     if moved:
         say(f"{moved} addresses of artifacts now name {store.artifacts}")
@@ -92,8 +93,9 @@ def _check_kind(settings: ServerSettings, backup: Path, manifest: Manifest) -> N
         )
 
 
-def _check_place(store: Store, manifest: Manifest, *, replace: bool) -> None:
-    there = [path for path, _ in _pieces(store, manifest) if path.exists()]
+def _check_place(settings: ServerSettings, manifest: Manifest, *, replace: bool) -> None:
+    store = Store(settings.runs_dir)
+    there = [path for path, _ in _pieces(settings, manifest) if path.exists()]
     if there and not replace:
         raise StoreError(
             f"{there[0]} exists: add --replace, which moves it to {store.backups}, or choose "
@@ -102,11 +104,21 @@ def _check_place(store: Store, manifest: Manifest, *, replace: bool) -> None:
     for path in there:
         if path.is_file():
             sqlite_file.check_unused(path)
+    if not settings.is_embedded:
+        postgres.check_place(settings, replace=replace)
+    if _is_for_bucket(settings, manifest):
+        bucket_copy.check_place(settings, replace=replace)
 
 
-def _pieces(store: Store, manifest: Manifest) -> list[tuple[Path, str]]:
-    """What a restore puts in place, artifacts first; the name of each in the backup."""
-    pieces = [(store.artifacts, ARTIFACTS)] if manifest.artifacts is not None else []
+def _is_for_bucket(settings: ServerSettings, manifest: Manifest) -> bool:
+    return manifest.artifacts is not None and settings.artifacts is not None
+
+
+def _pieces(settings: ServerSettings, manifest: Manifest) -> list[tuple[Path, str]]:
+    """What a restore puts into the folder, artifacts first; the name of each in the backup."""
+    store = Store(settings.runs_dir)
+    in_folder = manifest.artifacts is not None and settings.artifacts is None
+    pieces = [(store.artifacts, ARTIFACTS)] if in_folder else []
     names = [name for name in manifest.databases if name != _DUMP]
     return [*pieces, *((store.runs_dir / Path(name).name, name) for name in names)]
 
@@ -144,10 +156,12 @@ def _compare(database: Path, record: DatabaseRecord) -> None:
         )
 
 
-def _exchange(store: Store, manifest: Manifest, unpacked: Path) -> Path | None:
+def _exchange(settings: ServerSettings, manifest: Manifest, unpacked: Path) -> Path | None:
+    store = Store(settings.runs_dir)
+    pieces = _pieces(settings, manifest)
     try:
-        aside = _put_aside(store, manifest)
-        _put_in_place(store, manifest, unpacked)
+        aside = _put_aside(store, [path for path, _ in pieces])
+        _put_in_place(pieces, unpacked)
     except OSError as error:
         raise ServerError(
             f"the restore stopped half-way: {error}; what was there before is in {store.backups} "
@@ -156,8 +170,8 @@ def _exchange(store: Store, manifest: Manifest, unpacked: Path) -> Path | None:
     return aside
 
 
-def _put_aside(store: Store, manifest: Manifest) -> Path | None:
-    there = [path for path, _ in _pieces(store, manifest) if path.exists() or path.is_symlink()]
+def _put_aside(store: Store, paths: list[Path]) -> Path | None:
+    there = [path for path in paths if path.exists() or path.is_symlink()]
     if not there:
         return None
     aside = free_name(store.backups, "replaced")
@@ -167,8 +181,8 @@ def _put_aside(store: Store, manifest: Manifest) -> Path | None:
     return aside
 
 
-def _put_in_place(store: Store, manifest: Manifest, unpacked: Path) -> None:
-    for path, name in _pieces(store, manifest):
+def _put_in_place(pieces: list[tuple[Path, str]], unpacked: Path) -> None:
+    for path, name in pieces:
         source = unpacked / name
         if not source.exists():
             source.mkdir()  # there were no artifacts

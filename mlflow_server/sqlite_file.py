@@ -123,7 +123,9 @@ def check_unused(path: Path) -> None:
 
 def _check_rights(path: Path) -> None:
     if not path.is_file():
-        raise StoreError(f"the database {path} is no file: move away what lies there to begin a new one")
+        raise StoreError(
+            f"the database {path} is no file: move away what lies there to begin a new one"
+        )
     if not os.access(path, os.R_OK | os.W_OK):
         raise StoreError(
             f"the database {path} belongs to {_name(path.stat().st_uid)} and cannot be written by "

@@ -67,7 +67,7 @@ def test_a_bucket_that_cannot_be_written(tmp_path, monkeypatch):
         made_ready(ServerSettings(runs_dir=tmp_path, **place), say=lambda _: None)
         assert "Contents" not in client.list_objects_v2(Bucket=BUCKET)
         message = refusal(tmp_path, artifacts="s3://no-such-bucket", s3_endpoint=address)
-        assert message.startswith("--artifacts s3://no-such-bucket cannot be written: ")
+        assert message.startswith("--artifacts s3://no-such-bucket cannot be used: ")
         assert "NoSuchBucket" in message
     assert "Could not connect" in refusal(tmp_path, **place)
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")

@@ -149,7 +149,11 @@ def _serve(
         with server.store.initialisation_lock():
             if not server.store.database.exists():
                 server.warm_up()
-            migrating.make_ready(settings, upgrade=upgrade, say=say)
+            try:
+                migrating.make_ready(settings, upgrade=upgrade, say=say)
+            except ServerError:
+                if not stopping.is_set():  # a Ctrl-C reaches MLflow's process too
+                    raise
             if stopping.is_set():
                 return 0
             server.start()

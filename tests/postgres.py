@@ -25,12 +25,19 @@ class Postgres:
         user = USER if password is None else f"{USER}:{password}"
         return f"{scheme}://{user}@127.0.0.1:{self.port}/{database}"
 
-    def query(self, text):
+    def query(self, text, *, database="postgres"):
         """All rows."""
         import psycopg
 
-        with psycopg.connect(self.url(password=PASSWORD)) as connection:
+        with psycopg.connect(self.url(password=PASSWORD, database=database)) as connection:
             return connection.execute(text).fetchall()
+
+    def create(self, database):
+        """Make an empty database."""
+        import psycopg
+
+        with psycopg.connect(self.url(password=PASSWORD), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {database}")
 
 
 @contextlib.contextmanager

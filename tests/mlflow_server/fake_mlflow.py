@@ -3,6 +3,7 @@
 import http.server
 import signal
 import sys
+import time
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -19,6 +20,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def main(port, how=""):
     if how == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if how == "slow":
+        time.sleep(60)
     if how == "broken":
         sys.exit("no such table: runs")
     server = http.server.HTTPServer(("127.0.0.1", int(port)), Handler)

@@ -57,6 +57,9 @@ def served_bucket():
         client.create_bucket(Bucket=BUCKET)
         yield address, client
     finally:
+        # what it holds outlives it in this process
+        reset = urllib.request.Request(f"{address}/moto-api/reset", method="POST")
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(reset).close()
         server.stop()
 
 

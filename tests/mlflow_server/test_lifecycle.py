@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -161,6 +162,25 @@ def test_a_server_that_cannot_start_says_so_in_front(runs, port, capsys, monkeyp
     assert err == (
         f"error: the MLflow server ended at once; {log} ends with: no such table: runs\n"
     )
+    assert State.read(runs) is None
+    assert not state.is_held(runs)
+
+
+def test_a_start_that_is_interrupted_leaves_nothing(runs, port, capsys, monkeypatch):
+    fake(monkeypatch, "slow")
+    found = []
+
+    def interrupt():
+        wait_for(lambda: State.read(runs) and State.read(runs).leftovers())
+        found.extend(State.read(runs).leftovers())
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    code, out, _ = run(capsys, "start", "--port", port, "--runs-dir", runs)
+    thread.join()
+    assert (code, out) == (130, "")
+    assert [processes.started(pid) for pid in found] == [None]
     assert State.read(runs) is None
     assert not state.is_held(runs)
 

@@ -18,6 +18,7 @@ from tests.mlflow_server.team_server import (
     PREFIX,
     PUBLIC_NAME,
     ROOT,
+    S3_KEYS,
     TeamServer,
     clean_environment,
     free_port,
@@ -340,3 +341,47 @@ def test_a_search_from_a_cluster_of_two_nodes(proxy, users, database, bucket, tm
     assert {
         f"{PREFIX}/{experiment}/{run}/artifacts/{name}" for name in ("best.yaml", "spec.yaml")
     } <= keys(bucket)
+
+
+@pytest.mark.usefixtures("users")
+def test_a_backup_of_all_is_restored_beside(server, database, bucket, tmp_path):
+    """Runs, users and artifacts, made while the server runs, into another database and prefix."""
+
+    def command(verb, *arguments):
+        done = subprocess.run(
+            [sys.executable, "-m", "mlflow_server", verb, "--config", str(server.config)]
+            + [str(argument) for argument in arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=clean_environment(**S3_KEYS, AWS_DEFAULT_REGION="us-east-1"),
+        )
+        assert done.returncode == 0, done.stderr
+        assert DATABASE_PASSWORD not in done.stdout
+        return done.stdout
+
+    file = tmp_path / "b.tar.gz"
+    assert command("backup", "--to", file).startswith(f"wrote {file}: ")
+    database.create("restored")
+    said = command(
+        *("restore", file, "--runs-dir", tmp_path / "runs"),
+        *("--database", database.url(database="restored")),
+        *("--artifacts", f"s3://{BUCKET}/restored"),
+    )
+    assert "counted as in the backup" in said
+    for query in (
+        "SELECT username, password_hash FROM users ORDER BY 1",
+        "SELECT run_uuid, artifact_uri FROM runs ORDER BY 1",
+        "SELECT * FROM metrics ORDER BY 1, 2, 3, 4, 5",
+    ):
+        rows = database.query(query)
+        assert rows != []
+        assert database.query(query, database="restored") == rows
+    assert {name for (name,) in database.query("SELECT username FROM users")} >= {"admin", "ann"}
+    assert held(bucket[1], "restored") == held(bucket[1], PREFIX) != {}
+
+
+def held(client, prefix):
+    listed = client.list_objects_v2(Bucket=BUCKET, Prefix=f"{prefix}/")["Contents"]
+    return {item["Key"].removeprefix(prefix): (item["Size"], item["ETag"]) for item in listed}

@@ -134,7 +134,8 @@ class Writer:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[Writer]:
-    """Write the archive `path`."""
+    """Write the archive `path`, which nobody else may read: users' password hashes may be in it."""
+    path.touch(0o600)
     with tarfile.open(path, "w:gz", compresslevel=_COMPRESSION) as tar:
         yield Writer(tar)
 

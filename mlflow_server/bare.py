@@ -35,6 +35,7 @@ def command(settings: ServerSettings, *, held: bool = False) -> list[str]:
     return [
         *(sys.executable, *(("-c", _HELD) if held else ("-m", "uvicorn"))),
         *("--host", settings.host, "--port", str(settings.port)),
+        *("--workers", "1"),  # or $WEB_CONCURRENCY decides
         *("--no-access-log", "--timeout-graceful-shutdown", "5"),
         "mlflow.server.fastapi_app:app",
     ]

@@ -5,5 +5,9 @@ class StoreError(Exception):
     """The store, or what was said, cannot be used (exit code 2)."""
 
 
+class DamagedError(StoreError):
+    """A database is not whole: only a backup helps."""
+
+
 class ServerError(Exception):
     """The server, a backup or a restore cannot run (exit code 1)."""

@@ -21,7 +21,7 @@ from mlflow_server.errors import ServerError, StoreError
 from mlflow_server.logs import last_words
 from mlflow_server.process_environment import environment
 from mlflow_server.secret_environment import secret_environment
-from mlflow_server.server import die_with_parent
+from mlflow_server.server import SAFE_PATH, die_with_parent
 from mlflow_server.settings import ServerSettings
 from mlflow_server.store import Store, check_room
 
@@ -121,7 +121,12 @@ def migrate(settings: ServerSettings, uri: str) -> None:
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **environment(settings), **secret_environment(settings)},
+            env={
+                **os.environ,
+                **environment(settings),
+                **secret_environment(settings),
+                **SAFE_PATH,
+            },
             cwd=settings.runs_dir,
             preexec_fn=die_with_parent,
             check=False,
@@ -182,12 +187,11 @@ def _lost(old: Path, new: Path) -> str:
 def _put_in_place(fresh: Path, database: Path) -> None:
     with sqlite_file.opened(fresh) as connection:
         version = sqlite_file.schema_version(connection)
-        connection.execute("PRAGMA journal_mode=WAL")
     if version != schema.installed().head:
         raise ServerError(
             f"MLflow made a database of schema {version} instead of {schema.installed().head}"
         )
-    fresh.replace(database)
+    sqlite_file.put_in_place(fresh, database)
 
 
 def _put_aside(store: Store, say: Callable[[str], None] | None) -> None:

@@ -3,8 +3,8 @@
 Nothing that lay there is deleted: with `--replace` it moves into `mlbackups/replaced-...`.
 """
 
+import contextlib
 import fcntl
-import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ from mlflow_server import archive, bucket_copy, locations, postgres, schema, sql
 from mlflow_server.archive import ARTIFACTS, DATABASES, DatabaseRecord, Manifest
 from mlflow_server.backup import DUMP, back_up, free_name
 from mlflow_server.database_address import libpq_url
-from mlflow_server.errors import ServerError, StoreError
+from mlflow_server.errors import DamagedError, ServerError, StoreError
 from mlflow_server.settings import ServerSettings
 from mlflow_server.store import Store
 
@@ -103,7 +103,8 @@ def _check_place(settings: ServerSettings, manifest: Manifest, *, replace: bool)
         )
     for path in there:
         if path.is_file():
-            sqlite_file.check_unused(path)
+            with contextlib.suppress(DamagedError):  # which may be why there is a restore
+                sqlite_file.check_unused(path)
     if not settings.is_embedded:
         postgres.check_place(settings, replace=replace)
     if _is_for_bucket(settings, manifest):
@@ -177,7 +178,8 @@ def _put_aside(store: Store, paths: list[Path]) -> Path | None:
     aside = free_name(store.backups, "replaced")
     aside.mkdir(parents=True)
     for path in reversed(there):  # a database never stands without its artifacts
-        path.rename(aside / path.name)
+        for file in (*sqlite_file.companions(path), path):
+            file.rename(aside / file.name)
     return aside
 
 
@@ -187,9 +189,9 @@ def _put_in_place(pieces: list[tuple[Path, str]], unpacked: Path) -> None:
         if not source.exists():
             source.mkdir()  # there were no artifacts
         if source.is_file():
-            with sqlite_file.opened(source) as connection:
-                connection.execute("PRAGMA journal_mode=WAL")
-        shutil.move(source, path)
+            sqlite_file.put_in_place(source, path)
+        else:
+            source.rename(path)
 
 
 def _counted(settings: ServerSettings, backup: Path, manifest: Manifest) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from mlflow_server import processes
-from mlflow_server.errors import StoreError
+from mlflow_server.errors import DamagedError, StoreError
 
 _BUSY_S: Final = 5.0
 _CHECK_S: Final = 2.0  # a gigabyte takes longer to check than anybody waits
@@ -33,7 +33,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         with contextlib.closing(sqlite3.connect(address, uri=True, timeout=_BUSY_S)) as connection:
             yield connection
     except sqlite3.Error as error:
-        raise StoreError(_in_words(path, error)) from None
+        raise _in_words(path, error) from None
 
 
 def check_whole(path: Path) -> None:
@@ -53,7 +53,7 @@ def check_whole(path: Path) -> None:
                 raise
             found = "ok"
     if found != "ok":
-        raise StoreError(_damaged(path, " ".join(str(found).split())))
+        raise DamagedError(_damaged(path, " ".join(str(found).split())))
 
 
 def schema_version(connection: sqlite3.Connection, table: str = "alembic_version") -> str | None:
@@ -105,20 +105,44 @@ def copy(path: Path, target: Path) -> None:
                 copied.execute("PRAGMA journal_mode=DELETE")  # no files beside it
                 found = copied.execute("PRAGMA quick_check(1)").fetchone()[0]
         except sqlite3.OperationalError as error:
-            raise StoreError(_in_words(path, error)) from None
+            raise _in_words(path, error) from None
     if found != "ok":
-        raise StoreError(_damaged(path, " ".join(str(found).split())))
+        raise DamagedError(_damaged(path, " ".join(str(found).split())))
 
 
 def check_unused(path: Path) -> None:
     """Fold the files beside `path` into it, which only the one user of it can.
 
     Raises:
+        DamagedError: it is damaged, and nobody has it open.
         StoreError: another process has it open.
     """
-    with opened(path) as connection:
-        connection.execute("PRAGMA busy_timeout=500")
-        connection.execute("PRAGMA journal_mode=DELETE")
+    try:
+        with opened(path) as connection:
+            connection.execute("PRAGMA busy_timeout=500")
+            connection.execute("PRAGMA journal_mode=DELETE")
+    except DamagedError:
+        if processes.users_of(path):
+            raise StoreError(_in_use(path)) from None
+        raise
+
+
+def companions(path: Path) -> list[Path]:
+    """The files beside `path` that belong to it: what was written last may be in them alone."""
+    beside = [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal")]
+    return [file for file in beside if file.exists()]
+
+
+def put_in_place(fresh: Path, path: Path) -> None:
+    """Let `fresh` become `path`, which nobody uses, readers and a writer not waiting.
+
+    Files of an earlier database of that name are renamed: SQLite would take them for the new one's.
+    """
+    with opened(fresh) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    for left in companions(path):
+        left.rename(left.with_name(f"{left.name}.left-{time.time_ns()}"))
+    fresh.replace(path)
 
 
 def _check_rights(path: Path) -> None:
@@ -133,19 +157,25 @@ def _check_rights(path: Path) -> None:
         )
 
 
-def _in_words(path: Path, error: sqlite3.Error) -> str:
+def _in_words(path: Path, error: sqlite3.Error) -> StoreError:
     code = getattr(error, "sqlite_errorcode", None) or 0
     match code & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            pids = ", ".join(map(str, processes.users_of(path)))
-            who = f"process {pids}" if pids else "another program"
-            return f"the database {path} is in use by {who}: stop that, then try again"
+            return StoreError(_in_use(path))
         case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR:
-            return f"the database {path} cannot be written ({error}): make room on its disk"
+            return StoreError(
+                f"the database {path} cannot be written ({error}): make room on its disk"
+            )
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
-            return _damaged(path, str(error))
+            return DamagedError(_damaged(path, str(error)))
         case _:
-            return f"the database {path} cannot be used: {error}"
+            return StoreError(f"the database {path} cannot be used: {error}")
+
+
+def _in_use(path: Path) -> str:
+    pids = ", ".join(map(str, processes.users_of(path)))
+    who = f"process {pids}" if pids else "another program"
+    return f"the database {path} is in use by {who}: stop that, then try again"
 
 
 def _damaged(path: Path, found: str) -> str:

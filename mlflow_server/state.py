@@ -122,6 +122,11 @@ def hold(runs_dir: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ServerError(_who_holds(runs_dir)) from None
+        except OSError as error:  # some network file systems
+            raise StoreError(
+                f"the runs folder {runs_dir} cannot be locked: {error.strerror}; choose another "
+                "--runs-dir, on a file system with locks"
+            ) from None
         yield
 
 

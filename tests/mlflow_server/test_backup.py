@@ -102,6 +102,22 @@ def test_over_what_is_there(runs, capsys):
     assert sorted(tree(aside)) == ["mlartifacts/empty.txt", "mlflow.db"]
 
 
+def test_over_what_is_damaged(runs, tmp_path, capsys):
+    """The very case for a backup."""
+    file = back_up(ServerSettings(runs_dir=runs), to=tmp_path).path
+    spoilt = b"a diary of more than sixteen characters" * 1000
+    (runs / "mlflow.db").write_bytes(spoilt)
+    assert run(capsys, "restore", file, "--runs-dir", runs, "--replace")[0] == 0
+    assert rows(runs / "mlflow.db", "SELECT count(*) FROM metrics") == [(10,)]
+    (aside,) = (runs / "mlbackups").glob("replaced-*")
+    assert (aside / "mlflow.db").read_bytes() == spoilt
+
+
+def test_nobody_else_may_read_it(runs):
+    file = back_up(ServerSettings(runs_dir=runs)).path
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
 def test_while_searches_write(runs):
     """Two tables that are written in one transaction agree in the backup."""
     stopping = threading.Event()

@@ -90,6 +90,23 @@ def test_an_empty_file_is_no_database_yet(ready, tmp_path):
     assert version(tmp_path) == HEAD
 
 
+def test_what_an_earlier_database_left_beside_is_not_taken_for_the_new_ones(ready, tmp_path):
+    """A database was moved away without its write-ahead log: SQLite would replay that."""
+    database = make_store(tmp_path)
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("CREATE TABLE earlier (x)")
+        connection.commit()
+        log = (tmp_path / "mlflow.db-wal").read_bytes()
+    assert log != b""
+    database.unlink()
+    (tmp_path / "mlflow.db-wal").write_bytes(log)
+    ready(MADE)
+    assert rows(database, "SELECT name FROM sqlite_master") == [("alembic_version",)]
+    (kept,) = tmp_path.glob("mlflow.db-wal.left-*")
+    assert kept.read_bytes() == log
+
+
 def test_the_current_one_is_left_alone(ready, tmp_path):
     make_store(tmp_path)
     assert ready("this would be no SQL") == []

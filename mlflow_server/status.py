@@ -44,6 +44,8 @@ class Status:
 
     runs_dir: str
     running: bool
+    starting: bool
+    """It runs, and is not ready for the first time yet."""
     healthy: bool
     url: str | None
     pid: int | None
@@ -74,6 +76,7 @@ def find_status(settings: ServerSettings) -> Status:
     return Status(
         runs_dir=str(runs_dir),
         running=running,
+        starting=known is not None and not known.ready,
         healthy=known is not None and _is_healthy(known),
         url=None if known is None else known.url,
         pid=None if known is None else known.pid,
@@ -177,5 +180,7 @@ def _first_line(found: Status) -> str:
         )
     if not found.running:
         return f"no server runs for {found.runs_dir}"
+    if found.starting:
+        return f"MLflow is about to serve {found.runs_dir} at {found.url}"
     health = "and is healthy" if found.healthy else "but does not answer"
     return f"MLflow serves {found.runs_dir} at {found.url} {health}"

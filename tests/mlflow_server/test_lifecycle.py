@@ -21,6 +21,7 @@ from mlflow_server.__main__ import main
 from mlflow_server.errors import ServerError
 from mlflow_server.settings import ServerSettings
 from mlflow_server.state import State
+from mlflow_server.status import find_status
 from tests.mlflow_server.small_store import make_store
 
 FAKE = Path(__file__).with_name("fake_mlflow.py")
@@ -168,10 +169,11 @@ def test_a_server_that_cannot_start_says_so_in_front(runs, port, capsys, monkeyp
 
 def test_a_start_that_is_interrupted_leaves_nothing(runs, port, capsys, monkeypatch):
     fake(monkeypatch, "slow")
-    found = []
+    found, seen = [], []
 
     def interrupt():
         wait_for(lambda: State.read(runs) and State.read(runs).leftovers())
+        seen.append(find_status(ServerSettings(runs_dir=runs)))
         found.extend(State.read(runs).leftovers())
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
@@ -181,6 +183,9 @@ def test_a_start_that_is_interrupted_leaves_nothing(runs, port, capsys, monkeypa
     thread.join()
     assert (code, out) == (130, "")
     assert [processes.started(pid) for pid in found] == [None]
+    assert [(status.running, status.starting, status.exit_code) for status in seen] == [
+        (True, True, 1)
+    ]
     assert State.read(runs) is None
     assert not state.is_held(runs)
 

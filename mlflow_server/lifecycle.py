@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NoReturn
@@ -72,7 +73,10 @@ def start(settings: ServerSettings, *, upgrade: bool, say: Say) -> int:
         ready = made_ready(settings, say=say)  # here, where a person can be asked
         receiving, sending = os.pipe()
         sys.stdout.flush()
-        child = os.fork()
+        with warnings.catch_warnings():
+            # Python 3.12 warns where a library has left a thread; the child needs none of them
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
         if child == 0:
             os.close(receiving)
             _be_the_server(ready, told(settings), sending, upgrade=upgrade)

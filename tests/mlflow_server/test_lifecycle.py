@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -19,10 +20,11 @@ from mlflow_server import bare, lifecycle, migrating, processes, state
 from mlflow_server import server as server_module
 from mlflow_server.__main__ import main
 from mlflow_server.errors import ServerError
+from mlflow_server.schema import installed
 from mlflow_server.settings import ServerSettings
 from mlflow_server.state import State
 from mlflow_server.status import find_status
-from tests.mlflow_server.small_store import make_store
+from tests.mlflow_server.small_store import OLDER, make_store
 
 FAKE = Path(__file__).with_name("fake_mlflow.py")
 
@@ -165,6 +167,30 @@ def test_a_server_that_cannot_start_says_so_in_front(runs, port, capsys, monkeyp
     )
     assert State.read(runs) is None
     assert not state.is_held(runs)
+
+
+def test_what_a_migration_says_is_said_in_front(runs, port, capsys, monkeypatch):
+    (runs / "mlflow.db").unlink()
+    database = make_store(runs, version=OLDER, artifacts=False)
+
+    def migrate(_settings, uri):
+        with contextlib.closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as connection:
+            connection.execute("UPDATE alembic_version SET version_num = ?", [installed().head])
+            connection.commit()
+
+    monkeypatch.setattr(migrating, "migrate", migrate)
+    code, out, err = run(capsys, "start", "--port", port, "--runs-dir", runs)
+    assert (code, out) == (2, "")
+    assert "was made by an older MLflow" in err
+    code, out, err = run(capsys, "start", "--upgrade", "--port", port, "--runs-dir", runs)
+    assert (code, err) == (0, "")
+    first, second, third = out.splitlines()
+    assert first.startswith(f"backup of the database as it was: {runs / 'mlbackups'}/mlflow-")
+    assert second == f"{database} is now of schema {installed().head}"
+    assert third.startswith(f"MLflow serves {runs} at ")
+    pid = State.read(runs).pid
+    assert run(capsys, "stop", "--runs-dir", runs)[0] == 0
+    reaped(pid)
 
 
 def test_a_start_that_is_interrupted_leaves_nothing(runs, port, capsys, monkeypatch):

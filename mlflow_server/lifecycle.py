@@ -28,7 +28,6 @@ from mlflow_server.store import Store
 from mlflow_server.team import made_ready
 
 Say = Callable[[str], None]
-_POLL_S: Final = 0.1
 _STOP_MARGIN_S: Final = 5.0
 
 

@@ -20,6 +20,7 @@ from mlflow_server.database_address import libpq_url
 from mlflow_server.errors import ServerError, StoreError
 from mlflow_server.logs import last_words
 from mlflow_server.process_environment import environment
+from mlflow_server.searches import check_no_search
 from mlflow_server.secret_environment import secret_environment
 from mlflow_server.server import SAFE_PATH, die_with_parent
 from mlflow_server.settings import ServerSettings
@@ -149,6 +150,7 @@ def _make(settings: ServerSettings, store: Store) -> None:
 
 
 def _upgrade(settings: ServerSettings, store: Store, say: Callable[[str], None]) -> None:
+    check_no_search(store.runs_dir)
     _back_up_first(settings, say)
     sqlite_file.check_unused(store.database)
     check_room(store.runs_dir, 2 * store.database.stat().st_size, "migrate its database")

@@ -4,7 +4,6 @@ Nothing that lay there is deleted: with `--replace` it moves into `mlbackups/rep
 """
 
 import contextlib
-import fcntl
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +14,12 @@ from mlflow_server.archive import ARTIFACTS, DATABASES, DatabaseRecord, Manifest
 from mlflow_server.backup import DUMP, back_up, free_name
 from mlflow_server.database_address import libpq_url
 from mlflow_server.errors import DamagedError, ServerError, StoreError
+from mlflow_server.searches import check_no_search
 from mlflow_server.settings import ServerSettings
 from mlflow_server.store import Store
 
 Say = Callable[[str], None]
 _DUMP: Final = f"{DATABASES}/{DUMP}"
-SEARCH_LOCKS: Final = ("search.lock", "tracking.lock")
-"""In the folder of a search, locked while it runs (search/lock.py) or is sent to the store."""
 
 
 def restore(settings: ServerSettings, backup: Path, *, replace: bool, say: Say) -> None:
@@ -65,20 +63,6 @@ def restore(settings: ServerSettings, backup: Path, *, replace: bool, say: Say) 
         if place is not None:
             say(f"what was there before is in {place}")
     _say_fit(manifest, say)
-
-
-def check_no_search(runs_dir: Path) -> None:
-    """Raise ServerError if a search of `runs_dir` runs: it writes past the server."""
-    for lock in sorted(path for name in SEARCH_LOCKS for path in runs_dir.glob(f"*/{name}")):
-        with lock.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                name = lock.parent.name
-                raise ServerError(
-                    f"search '{name}' runs in {runs_dir} and writes to its store: wait for its "
-                    f"end, or stop it with `python -m search stop {name}`"
-                ) from None
 
 
 def _check_kind(settings: ServerSettings, backup: Path, manifest: Manifest) -> None:

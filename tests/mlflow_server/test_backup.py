@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from mlflow_server import backup, restore, sqlite_file, state
+from mlflow_server import backup, searches, sqlite_file, state
 from mlflow_server.__main__ import main
 from mlflow_server.backup import back_up
 from mlflow_server.settings import ServerSettings
@@ -301,4 +301,4 @@ def test_a_backup_that_is_absent(tmp_path, capsys):
 
 
 def test_the_same_name_of_a_lock_as_a_search():
-    assert lock.LOCK_NAME in restore.SEARCH_LOCKS
+    assert lock.LOCK_NAME in searches.LOCKS

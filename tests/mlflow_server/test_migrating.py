@@ -10,6 +10,7 @@ from mlflow_server.errors import ServerError, StoreError
 from mlflow_server.settings import ServerSettings
 from mlflow_server.sqlite_file import row_counts
 from mlflow_server.store import Store
+from search import lock
 from tests.mlflow_server.small_store import OLDER, make_store, rows
 
 HEAD = schema.installed().head
@@ -177,4 +178,12 @@ def test_a_database_in_use_is_not_upgraded(ready, tmp_path):
         other.execute("SELECT * FROM runs").fetchall()
         with pytest.raises(StoreError, match="is in use by another program: stop that"):
             ready(MIGRATED, upgrade=True)
+    assert version(tmp_path) == OLDER
+
+
+def test_not_while_a_search_runs(ready, tmp_path):
+    make_store(tmp_path, version=OLDER)
+    (tmp_path / "my-search").mkdir()
+    with lock.hold(tmp_path / "my-search"), pytest.raises(ServerError, match="'my-search' runs in"):
+        ready(MIGRATED, upgrade=True)
     assert version(tmp_path) == OLDER

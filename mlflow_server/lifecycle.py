@@ -4,6 +4,7 @@ A detached server is the foreground's code in a forked child with a session of i
 process that notices when MLflow's dies, says so in the log, and takes MLflow's with it.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import os
@@ -14,7 +15,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -141,14 +142,13 @@ def _check_free(settings: ServerSettings) -> None:
 def _serve(
     settings: ServerSettings, asked: dict[str, object], *, upgrade: bool, say: Say, ready: Say
 ) -> int:
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stopping.set())
     server = Server(settings)
     rotate(server.store.log)
     about = _state_of(server, asked)
     about.write(settings.runs_dir)
-    try:
+    with _told_to_stop() as stopping, contextlib.ExitStack() as at_end:
+        at_end.callback(state.forget, settings.runs_dir, server.token)
+        at_end.callback(server.stop)  # before that; a second Ctrl-C does not disturb it
         with server.store.initialisation_lock():
             if not server.store.database.exists():
                 server.warm_up()
@@ -168,9 +168,21 @@ def _serve(
             if server.exit_code() is not None:
                 raise ServerError(f"the MLflow server ended by itself; see {server.store.log}")
         return 0
+
+
+@contextlib.contextmanager
+def _told_to_stop() -> Iterator[threading.Event]:
+    """An event that is set by a signal to stop."""
+    stopping = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: stopping.set())
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield stopping
     finally:
-        server.stop()
-        state.forget(settings.runs_dir, server.token)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _state_of(server: Server, asked: dict[str, object]) -> State:

@@ -58,8 +58,13 @@ class Store:
         """Make the folder where it is absent.
 
         Raises:
-            StoreError: it cannot be written, or its disk is full.
+            StoreError: it cannot be written, its disk is full, or its name is none for SQLAlchemy.
         """
+        if "?" in str(self.runs_dir):  # its addresses take what follows for options
+            raise StoreError(
+                f"the runs folder {self.runs_dir} must not have a '?' in its path: rename it, or "
+                "choose another --runs-dir"
+            )
         try:
             self.runs_dir.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.runs_dir):

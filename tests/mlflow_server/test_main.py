@@ -1,6 +1,9 @@
 """`python -m mlflow_server`: what it refuses, and the one process that it looks after."""
 
 import ast
+import errno
+import fcntl
+import os
 import socket
 import sys
 import time
@@ -69,6 +72,25 @@ def test_a_runs_folder_that_cannot_be(tmp_path, capsys):
         f"error: the runs folder {runs} cannot be written: Not a directory; "
         "choose another --runs-dir\n"
     )
+
+
+def test_a_runs_folder_that_no_address_can_name(tmp_path, capsys):
+    code, message = refused(capsys, "--port", free_port(), "--runs-dir", tmp_path / "why?")
+    assert code == 2
+    assert (
+        "why? must not have a '?' in its path: rename it, or choose another --runs-dir" in message
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_runs_folder_on_a_file_system_without_locks(tmp_path, capsys, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    code, message = refused(capsys, "--port", free_port(), "--runs-dir", tmp_path)
+    assert code == 2
+    assert f"the runs folder {tmp_path} cannot be locked: No locks available; choose" in message
 
 
 def test_a_database_that_is_none(tmp_path, capsys):

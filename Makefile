@@ -50,8 +50,8 @@ format: $(STAMP)-dev  ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-servers:  ## Debian: a headless browser and PostgreSQL, for the tests that need them
-	apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium postgresql
+servers:  ## Debian: a headless browser, PostgreSQL and nginx, for the tests that need them
+	apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium postgresql nginx-light
 
 clean:  ## remove .venv and caches; never the runs
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

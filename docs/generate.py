@@ -21,6 +21,14 @@ COMMANDS = (
     ("trainable", "predict"),
     ("trainable", "evaluate"),
     ("mlflow_server",),
+    ("mlflow_server", "start"),
+    ("mlflow_server", "stop"),
+    ("mlflow_server", "status"),
+    ("mlflow_server", "backup"),
+    ("mlflow_server", "restore"),
+    ("mlflow_server", "add-user"),
+    ("mlflow_server", "set-password"),
+    ("mlflow_server", "remove-user"),
 )
 
 

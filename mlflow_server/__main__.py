@@ -1,90 +1,64 @@
-"""`python -m mlflow_server`: serve the runs of a folder in the foreground until Ctrl-C.
+"""`python -m mlflow_server [VERB]`: serve the runs of a folder, or look after what serves them.
 
-Exit codes: 0 stopped, 1 the server cannot run (port taken, it died), 2 wrong usage or store.
+Exit codes: 0 done or stopped, 1 the server cannot run (port taken, it died), 2 wrong usage or
+store, 3 no server runs (`status`), 130 interrupted.
 """
 
 import argparse
-import ipaddress
-import signal
 import sys
-import threading
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn
 
-from mlflow_server.server import Server, ServerError, check_port
-from mlflow_server.settings import LOOPBACK, ServerSettings
-from mlflow_server.store import StoreError
+from mlflow_server import lifecycle
+from mlflow_server.backup import back_up
+from mlflow_server.errors import ServerError, StoreError
+from mlflow_server.options import server_settings
+from mlflow_server.restore import restore
+from mlflow_server.settings import ServerSettings
+from mlflow_server.status import print_status
+from mlflow_server.user_commands import USER_VERBS
+from mlflow_server.verbs import parse
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    options = parse(list(sys.argv[1:] if arguments is None else arguments))
     try:
-        _check_address(options.host, options.port)
-        check_port(options.host, options.port)
-        settings = ServerSettings(
-            runs_dir=options.runs_dir.absolute(), host=options.host, port=options.port
-        )
-        server = Server(settings)
-        server.store.prepare()
-        return _serve(server)
+        return _dispatch(options)
     except StoreError as error:
         return _fail(error, 2)
     except ServerError as error:
         return _fail(error, 1)
+    except KeyboardInterrupt:
+        return 130
 
 
-def _serve(server: Server) -> int:
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: stopping.set())
-    try:
-        with server.store.initialisation_lock():
-            server.start()
-            if not server.wait_until_healthy(stopping=stopping.is_set):
-                return 0
-        _say(f"MLflow serves {server.store.runs_dir} at {server.url} (Ctrl-C stops it)")
-        while not stopping.wait(0.5):
-            if server.exit_code() is not None:
-                raise ServerError(f"the MLflow server ended by itself; see {server.store.log}")
+def _dispatch(options: argparse.Namespace) -> int:
+    if options.verb in USER_VERBS:
+        options.run(options, _say)
         return 0
-    finally:
-        server.stop()
+    settings = server_settings(options)
+    match options.verb:
+        case "stop":
+            return lifecycle.stop(settings.runs_dir, _say)
+        case "status":
+            return print_status(settings, as_json=options.json, say=_say)
+        case "start":
+            return lifecycle.start(settings, upgrade=options.upgrade, say=_say)
+        case "backup":
+            return _back_up(settings, options)
+        case "restore":
+            restore(settings, options.file.absolute(), replace=options.replace, say=_say)
+            return 0
+        case _:
+            return lifecycle.run(settings, upgrade=options.upgrade, say=_say)
 
 
-def _check_address(host: str, port: int) -> None:
-    if not 1 <= port <= 65535:
-        raise StoreError(f"--port must lie in 1..65535, got {port}")
-    try:
-        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = False
-    if not local:
-        raise StoreError(
-            f"--host must be of this machine (127.0.0.1, ::1 or localhost), got '{host}': this "
-            "server has no login"
-        )
-
-
-class _Parser(argparse.ArgumentParser):
-    """Wrong use is one line, without the block of usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message.removeprefix('argument ')}; see `{self.prog} --help`\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m mlflow_server",
-        description="Serve the MLflow store of a runs folder, on this machine, until Ctrl-C.",
-    )
-    parser.add_argument("--port", type=int, default=5000, help="default: %(default)s")
-    parser.add_argument("--host", default=LOOPBACK, help="default: %(default)s")
-    parser.add_argument(
-        "--runs-dir", type=Path, default=Path("runs"), help="of the searches; default: ./runs"
-    )
-    return parser
+def _back_up(settings: ServerSettings, options: argparse.Namespace) -> int:
+    made = back_up(settings, to=options.to, with_artifacts=not options.database_only)
+    _say(f"wrote {made.path}: {made.summary}")
+    for line in made.manifest.left_out:
+        _say(f"left out: {line}")
+    return 0
 
 
 def _say(line: str) -> None:

@@ -9,27 +9,29 @@ import contextlib
 import ctypes
 import http.client
 import os
+import secrets
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
+from mlflow_server import bare, processes, schema
+from mlflow_server.errors import ServerError as ServerError
+from mlflow_server.logs import last_words
+from mlflow_server.process_environment import bracketed, command, environment
+from mlflow_server.secret_environment import secret_environment
 from mlflow_server.settings import ServerSettings
 from mlflow_server.store import Store
 
-START_TIMEOUT_S: Final = 300.0  # 10 is usual; 100 were seen on two busy cores
+START_TIMEOUT_S: Final = 300.0  # 6 is usual; 100 were seen on two busy cores
+SAFE_PATH: Final = {"PYTHONSAFEPATH": "1"}  # no code is imported from a runs folder
 STOP_TIMEOUT_S: Final = 15.0
+_REQUEST_TIMEOUT_S: Final = 10.0
 _POLL_S: Final = 0.1
-_LOG_LINES: Final = 5
 _PR_SET_PDEATHSIG: Final = 1
-
-
-class ServerError(Exception):
-    """The server cannot run; the message is one line that says what to do."""
+_EXPERIMENTS: Final = "/api/2.0/mlflow/experiments/search?max_results=1"
 
 
 def check_port(host: str, port: int) -> None:
@@ -50,51 +52,81 @@ def check_port(host: str, port: int) -> None:
             ) from None
 
 
+def status_of(host: str, port: int, path: str, timeout_s: float = _REQUEST_TIMEOUT_S) -> int | None:
+    """The HTTP status of `GET path`; None where nothing answers."""
+    # not urllib: that would ask a proxy for our own machine
+    connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
 class Server:
     """One server over one store; `stop` leaves nothing behind."""
 
     def __init__(self, settings: ServerSettings) -> None:
         self.settings = settings
         self.store = Store(settings.runs_dir)
-        self.host = settings.host
-        self.port = settings.port
+        self.token = secrets.token_hex(8)
+        """Stands in the environment of all its processes; a name, no secret."""
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """Its address."""
-        return f"http://{_bracketed(self.host)}:{self.port}"
+        return f"http://{bracketed(self.settings.host)}:{self.settings.port}"
+
+    def warm_up(self) -> None:
+        """Let MLflow be imported, where it can be, while its database is made; `start` follows."""
+        if bare.is_possible(self.settings, schema.mlflow_version()):
+            self._spawn(bare.command(self.settings, held=True), stdin=subprocess.PIPE)
 
     def start(self) -> None:
         """Start the process, in a session of its own."""
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError), self._process.stdin as held:
+                held.write(b"serve\n")
+        elif bare.is_possible(self.settings, schema.mlflow_version()):
+            self._spawn(bare.command(self.settings))
+        else:
+            self._spawn(command(self.settings))
+
+    def _spawn(self, words: list[str], stdin: int = subprocess.DEVNULL) -> None:
+        told = environment(self.settings) | secret_environment(self.settings)
+        if bare.is_possible(self.settings, schema.mlflow_version()):
+            told |= bare.environment(self.settings)
         with self.store.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command(),
-                stdin=subprocess.DEVNULL,
+                words,
+                stdin=stdin,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **self._environment()},
+                env={**os.environ, **told, **SAFE_PATH, processes.TOKEN_NAME: self.token},
                 cwd=self.store.runs_dir,  # MLflow reads ./mlruns and .env files
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
 
     def wait_until_healthy(self, *, stopping: Callable[[], bool]) -> bool:
-        """Wait for the first answer; False if `stopping` became true before.
+        """Wait until it serves its store; False if `stopping` became true before.
 
         Raises:
-            ServerError: the process ended, or did not answer in time.
+            ServerError: the process ended, cannot open its store, or did not answer in time.
         """
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._answers():
+        while not self._serves():
             if stopping():
                 return False
             if self.exit_code() is not None:
-                raise ServerError(f"the MLflow server ended at once; {self._last_words()}")
+                raise ServerError(f"the MLflow server ended at once; {last_words(self.store.log)}")
             if time.monotonic() > deadline:
                 raise ServerError(
                     f"the MLflow server did not answer in {START_TIMEOUT_S:.0f} s; "
-                    f"{self._last_words()}"
+                    f"{last_words(self.store.log)}"
                 )
             time.sleep(_POLL_S)
         return True
@@ -108,6 +140,8 @@ class Server:
         process = self._process
         if process is None:
             return
+        if process.stdin is not None:
+            process.stdin.close()
         self._signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_TIMEOUT_S)
@@ -119,55 +153,21 @@ class Server:
         with contextlib.suppress(ProcessLookupError):  # the whole group is gone
             os.killpg(self._process.pid, number)
 
-    def _command(self) -> list[str]:
-        arguments = {
-            "--backend-store-uri": self.store.uri,
-            "--artifacts-destination": str(self.store.artifacts),
-            "--host": self.host,
-            "--port": str(self.port),
-            "--workers": "1",
-        }
-        options = [text for pair in arguments.items() for text in pair]
-        return [sys.executable, "-m", "mlflow", "server", *options]
-
-    def _environment(self) -> dict[str, str]:
-        hosts = dict.fromkeys((_bracketed(self.host), "127.0.0.1", "localhost"))
-        return {
-            # MLflow's default is a pattern that other sites' names can match
-            "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(f"{host}:{self.port}" for host in hosts),
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "MLFLOW_MODEL_CATALOG_URI": "",
-            # the default pool deadlocks itself at 40 requests at once
-            "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "20",
-            "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "80",
-        }
-
-    def _answers(self) -> bool:
-        # not urllib: that would ask a proxy for our own machine
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=2)
-        try:
-            connection.request("GET", "/health")
-            return connection.getresponse().status == http.HTTPStatus.OK
-        except (OSError, http.client.HTTPException):
+    def _serves(self) -> bool:
+        host, port = self.settings.host, self.settings.port
+        if status_of(host, port, "/health") != http.HTTPStatus.OK:
             return False
-        finally:
-            connection.close()
-
-    def _last_words(self) -> str:
-        return f"{self.store.log} ends with: {_tail(self.store.log)}"
-
-
-def _tail(path: Path) -> str:
-    lines = [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
-    return " | ".join(lines[-_LOG_LINES:]) or "nothing"
+        if self.settings.login:  # MLflow opens its stores before it asks who is there
+            return True
+        answer = status_of(host, port, _EXPERIMENTS)  # the first request opens the store
+        if answer == http.HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise ServerError(
+                f"the MLflow server cannot open its store; {last_words(self.store.log)}"
+            )
+        return answer is not None and answer < http.HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _die_with_parent() -> None:
-    """In the child: have the kernel send SIGTERM when we die, even of SIGKILL (Linux only)."""
+def die_with_parent() -> None:
+    """In a child: have the kernel send SIGTERM when its parent dies, even of SIGKILL (Linux)."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -22,14 +22,24 @@ class ServerSettings:
     database: str | None = None
     """SQLAlchemy URL of a PostgreSQL database, without a password (libpq finds that in PGPASSWORD
     or its password file); None: the SQLite file `mlflow.db` of the runs folder."""
+    database_password_file: Path | None = None
+    """Absolute; a file that holds that password and that nobody else may read."""
     artifacts: str | None = None
     """`s3://BUCKET/PREFIX`, which the server passes on to its clients; None: the folder
     `mlartifacts` of the runs folder."""
+    s3_endpoint: str | None = None
+    """Address of an S3-compatible server; None: Amazon's."""
     login: bool = False
     """Whether every request needs a user and a password."""
+    admin_password_file: Path | None = None
+    """Absolute; the password that the user `admin` gets at the first start, instead of one that is
+    asked for or made."""
     allowed_hosts: tuple[str, ...] = ()
-    """Host names, with a port where it is not the scheme's, that a reverse proxy is asked for."""
-    workers: int = 1
+    """Host names, with a port where it is not 443, that a reverse proxy with TLS is asked for."""
+    workers: int | None = 1
+    """Processes that answer; None: as many as the machine and the database have room for."""
+    pool: int = 100
+    """Connections that one worker may open for runs, and as many for users."""
 
     @property
     def is_embedded(self) -> bool:

@@ -3,19 +3,18 @@
 import contextlib
 import dataclasses
 import fcntl
-import sqlite3
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from mlflow_server.errors import StoreError as StoreError
+
+MIN_FREE_BYTES: Final = 16 * 2**20
 _LOCK_TIMEOUT_S: Final = 300.0  # as long as a server may take to start
 _LOCK_PAUSE_S: Final = 0.1
-
-
-class StoreError(Exception):
-    """The store cannot be used; the message is one line that says what to do."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,9 +35,19 @@ class Store:
         return f"sqlite:///{self.database}"
 
     @property
+    def logins(self) -> Path:
+        """The SQLite file of users and permissions, where there is a login without PostgreSQL."""
+        return self.runs_dir / "mlflow_auth.db"
+
+    @property
     def artifacts(self) -> Path:
         """The folder of artifacts."""
         return self.runs_dir / "mlartifacts"
+
+    @property
+    def backups(self) -> Path:
+        """Where backups go when nothing else is said, and what a restore has replaced."""
+        return self.runs_dir / "mlbackups"
 
     @property
     def log(self) -> Path:
@@ -46,11 +55,16 @@ class Store:
         return self.runs_dir / "mlflow_server.log"
 
     def prepare(self) -> None:
-        """Make what is absent; writers and readers of the database will not block each other.
+        """Make the folder where it is absent.
 
         Raises:
-            StoreError: the folder or the database cannot be used.
+            StoreError: it cannot be written, its disk is full, or its name is none for SQLAlchemy.
         """
+        if "?" in str(self.runs_dir):  # its addresses take what follows for options
+            raise StoreError(
+                f"the runs folder {self.runs_dir} must not have a '?' in its path: rename it, or "
+                "choose another --runs-dir"
+            )
         try:
             self.runs_dir.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.runs_dir):
@@ -60,14 +74,7 @@ class Store:
                 f"the runs folder {self.runs_dir} cannot be written: {error.strerror or error}; "
                 "choose another --runs-dir"
             ) from None
-        try:
-            with contextlib.closing(sqlite3.connect(self.database)) as connection:
-                connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.Error as error:
-            raise StoreError(
-                f"the database {self.database} cannot be opened: {error}; restore it, or move it "
-                "away to begin a new one"
-            ) from None
+        check_room(self.runs_dir, 0, "serve it")
 
     @contextlib.contextmanager
     def initialisation_lock(self) -> Iterator[None]:
@@ -92,3 +99,13 @@ class Store:
                         ) from None
                     time.sleep(_LOCK_PAUSE_S)
             yield
+
+
+def check_room(folder: Path, needed: int, purpose: str) -> None:
+    """Raise StoreError unless `needed` bytes and a little more are free where `folder` lies."""
+    free = shutil.disk_usage(folder).free
+    if free < needed + MIN_FREE_BYTES:
+        raise StoreError(
+            f"the disk of {folder} has {free / 2**20:,.0f} MiB free, and to {purpose} "
+            f"{(needed + MIN_FREE_BYTES) / 2**20:,.0f} MiB are needed: make room"
+        )

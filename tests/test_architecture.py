@@ -89,10 +89,12 @@ import benchmarks.reference_loops
     [
         *("search.cli", "spaces", "trainable.config", "search.spec"),
         *("search.listing", "search.show", "search.stop", "search.supervisor"),
+        "mlflow_server.__main__",
     ],
 )
 def test_the_command_line_starts_light(module):
     heavy = ("torch", "ray", "mlflow", "transformers", "matplotlib", "pandas", "sklearn")
+    heavy += ("sqlalchemy", "alembic", "boto3", "psycopg")
     code = f"import sys, {module}; print([name for name in {heavy!r} if name in sys.modules])"
     done = run_python(code)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr

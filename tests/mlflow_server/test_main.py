@@ -1,19 +1,18 @@
-"""`python -m mlflow_server`: what it refuses, in process; what it runs, for real (`server`)."""
+"""`python -m mlflow_server`: what it refuses, and the one process that it looks after."""
 
 import ast
+import errno
+import fcntl
 import os
-import signal
 import socket
-import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import psutil
 import pytest
 
+from mlflow_server import bare
 from mlflow_server import server as server_module
 from mlflow_server.__main__ import main
 from mlflow_server.server import Server, ServerError
@@ -21,7 +20,6 @@ from mlflow_server.settings import ServerSettings
 from mlflow_server.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
-START_S = 150.0
 
 
 def free_port():
@@ -76,16 +74,40 @@ def test_a_runs_folder_that_cannot_be(tmp_path, capsys):
     )
 
 
+def test_a_runs_folder_that_no_address_can_name(tmp_path, capsys):
+    code, message = refused(capsys, "--port", free_port(), "--runs-dir", tmp_path / "why?")
+    assert code == 2
+    assert (
+        "why? must not have a '?' in its path: rename it, or choose another --runs-dir" in message
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_runs_folder_on_a_file_system_without_locks(tmp_path, capsys, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    code, message = refused(capsys, "--port", free_port(), "--runs-dir", tmp_path)
+    assert code == 2
+    assert f"the runs folder {tmp_path} cannot be locked: No locks available; choose" in message
+
+
 def test_a_database_that_is_none(tmp_path, capsys):
     (tmp_path / "mlflow.db").write_text("a diary of more than sixteen characters")
     code, message = refused(capsys, "--port", free_port(), "--runs-dir", tmp_path)
     assert code == 2
-    assert "mlflow.db cannot be opened: file is not a database; restore it, or move it" in message
+    assert message == (
+        f"error: the database {tmp_path / 'mlflow.db'} is damaged (file is not a database): "
+        "restore a backup with `python -m mlflow_server restore FILE --replace`, or move it away "
+        "to begin a new one\n"
+    )
 
 
 def test_a_server_that_dies_at_once_is_quoted(tmp_path, monkeypatch):
     words = "import sys; print('no such table'); sys.exit(3)"
-    monkeypatch.setattr(Server, "_command", lambda _: [sys.executable, "-c", words])
+    monkeypatch.setattr(bare, "is_possible", lambda *_: False)
+    monkeypatch.setattr(server_module, "command", lambda _: [sys.executable, "-c", words])
     server = Server(ServerSettings(runs_dir=tmp_path, port=free_port()))
     server.start()
     with pytest.raises(ServerError, match=r"ended at once; .*\.log ends with: no such"):
@@ -99,7 +121,8 @@ def test_a_process_that_ignores_sigterm_is_killed_with_its_children(tmp_path, mo
         "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
         "open('ready', 'w').close(); time.sleep(60)"
     )
-    monkeypatch.setattr(Server, "_command", lambda _: [sys.executable, "-c", stubborn])
+    monkeypatch.setattr(bare, "is_possible", lambda *_: False)
+    monkeypatch.setattr(server_module, "command", lambda _: [sys.executable, "-c", stubborn])
     monkeypatch.setattr(server_module, "STOP_TIMEOUT_S", 0.2)
     server = Server(ServerSettings(runs_dir=tmp_path, port=free_port()))
     server.start()
@@ -136,84 +159,6 @@ def wait_for(condition, timeout_s=10.0):
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
-
-
-def start(runs_dir):
-    """A real server; returns it, its port and the line that it printed."""
-    port = free_port()
-    command = [sys.executable, "-m", "mlflow_server", "--port", str(port)]
-    process = subprocess.Popen(
-        [*command, "--runs-dir", str(runs_dir)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    return process, port, process.stdout.readline()
-
-
-def family(process):
-    """Itself and all below it; MLflow's part has a session of its own."""
-    return [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-
-
-def get(port, path, **headers):
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=20) as response:
-            return response.status, response.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, ""
-
-
-@pytest.mark.server
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_it_starts_answers_and_leaves_nothing_behind(tmp_path, how):
-    runs = tmp_path / "not yet" / "runs"
-    process, port, line = start(runs)
-    try:
-        assert line == f"MLflow serves {runs} at http://127.0.0.1:{port} (Ctrl-C stops it)\n"
-        assert get(port, "/health") == (200, "OK")
-        assert get(port, "/")[0] == 200
-        assert "Default" in get(port, "/api/2.0/mlflow/experiments/search?max_results=9")[1]
-        path = "/api/2.0/mlflow/experiments/search?max_results=9"
-        for host in ("evil.example", "10.evil.example", f"evil.example:{port}"):
-            assert get(port, path, Host=host)[0] == 403
-        assert get(port, path, Host=f"localhost:{port}")[0] == 200
-        members = family(process)
-        assert 2 <= len(members) <= 4
-        listening = [
-            c.laddr.ip for p in members for c in p.net_connections() if c.status == "LISTEN"
-        ]
-        assert set(listening) == {"127.0.0.1"}
-        os.kill(process.pid, how)
-        code = process.wait(30)
-        assert code == (-signal.SIGKILL if how == signal.SIGKILL else 0)
-        wait_for(lambda: not any(alive(member) for member in members), 20)
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-
-
-@pytest.mark.server
-@pytest.mark.timeout(300)
-def test_four_at_once_on_a_fresh_folder(tmp_path):
-    """MLflow alone crashes two of three that open a fresh database at the same time."""
-    runs = tmp_path / "runs"
-    opening = (
-        "import sys; from search.tracking.store import connect; "
-        f"connect('sqlite:///{runs}/mlflow.db').search_experiments()"
-    )
-    clients = [subprocess.Popen([sys.executable, "-c", opening], cwd=ROOT) for _ in range(3)]
-    process, port, _ = start(runs)
-    try:
-        assert [client.wait(120) for client in clients] == [0, 0, 0]
-        assert get(port, "/health") == (200, "OK")
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
 
 
 @pytest.mark.parametrize(

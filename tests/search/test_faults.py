@@ -20,6 +20,7 @@ from search.files import write_json
 from search.journal import read_journal
 from tests.small_search import ROOT, make_folder, small_spec
 from tests.tiny import tiny_encoder
+from tests.two_nodes import two_nodes
 from tests.words import words_everywhere
 from trainable.config import TrialConfig
 
@@ -175,20 +176,9 @@ def test_a_full_disk(tmp_path, small_disk, scratch_root):
 
 
 @pytest.fixture
-def cluster(monkeypatch, scratch_root):  # noqa: ARG001 - before the cluster
-    """A head without CPUs and two nodes of one each, on this machine."""
-    from ray.cluster_utils import Cluster
-
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    size = {"object_store_memory": 100 * 2**20, "include_dashboard": False}
-    found = Cluster(initialize_head=True, connect=False, head_node_args={"num_cpus": 0, **size})
-    try:
-        nodes = [found.add_node(num_cpus=1, **size) for _ in range(2)]
-        found.wait_for_nodes()
-        yield found, nodes
-    finally:
-        found.shutdown()
+def cluster():
+    with two_nodes() as found:
+        yield found
 
 
 def test_a_node_of_a_cluster_that_dies(tmp_path, cluster):

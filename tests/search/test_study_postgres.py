@@ -1,12 +1,5 @@
 """The study in a real PostgreSQL, on loopback, in a temporary folder."""
 
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
-from pathlib import Path
-
 import pytest
 from optuna.trial import TrialState
 
@@ -14,50 +7,18 @@ from search.outcome import Outcome
 from search.record_errors import storage_told
 from search.study import SearchStudy
 from spaces import space_for
+from tests.postgres import PASSWORD, served_postgres
 from tests.small_search import small_spec
 from trainable.errors import UsageError
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
 
 
-def programs():
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
-    return found[-1].parent if found else pytest.skip("needs PostgreSQL: make servers")
-
-
 @pytest.fixture(scope="module")
 def database():
     """Address of an empty database, with a user and a password."""
-    bin_folder = programs()
-    # not below pytest's own folder, into which PostgreSQL's user may not look
-    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp", ignore_cleanup_errors=True) as name:
-        yield from served(bin_folder, Path(name))
-
-
-def served(bin_folder, home):
-    home.chmod(0o755)
-    as_user = []
-    if os.getuid() == 0:  # PostgreSQL refuses root
-        shutil.chown(home, "postgres")
-        as_user = ["runuser", "-u", "postgres", "--"]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    password = home / "password"
-    password.write_text("pw-of-a-test")
-    password.chmod(0o644)
-
-    def run(program, *arguments):
-        command = [*as_user, bin_folder / program, *arguments]
-        done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-
-    data = home / "data"
-    run("initdb", "-D", data, "-U", "ann", "-A", "scram-sha-256", f"--pwfile={password}", "-N")
-    options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories="
-    run("pg_ctl", "-D", data, "-w", "-l", home / "log", "-o", options, "start")
-    yield f"postgresql+psycopg://ann:pw-of-a-test@127.0.0.1:{port}/postgres"
-    run("pg_ctl", "-D", data, "-m", "immediate", "stop")
+    with served_postgres() as postgres:
+        yield postgres.url("postgresql+psycopg", password=PASSWORD)
 
 
 def test_a_study_in_postgresql(database, tmp_path):
@@ -82,7 +43,7 @@ def test_a_study_in_postgresql(database, tmp_path):
 
 
 def test_a_wrong_password_is_one_line_without_it(database, tmp_path):
-    spec = small_spec(tmp_path, storage=database.replace("pw-of-a-test", "secret"))
+    spec = small_spec(tmp_path, storage=database.replace(PASSWORD, "secret"))
     study = SearchStudy(tmp_path, name="x", space=spec.space, seed=0, storage=spec.storage)
     with pytest.raises(UsageError) as caught, storage_told(spec):
         study.open(new=True)

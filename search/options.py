@@ -21,7 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     for add in (_add_run, _add_resume, _add_list, _add_show, _add_stop):
         add(commands)
-    for add in (_add_data, _add_space, _add_export):
+    for add in (_add_data, _add_space, _add_export, _add_report):
         add(commands)
     return parser
 
@@ -209,6 +209,13 @@ def _add_export(commands: Any) -> None:
     export.add_argument("--trial", type=whole, metavar="N", help="another one than the best")
     export.add_argument("-o", "--output", default="best.yaml", metavar="FILE")
     _add_runs_dir(export)
+
+
+def _add_report(commands: Any) -> None:
+    report = _add(commands, "report", "write the report of a search: one HTML file")
+    report.add_argument("name", metavar="NAME", help="of the search, running or not")
+    report.add_argument("-o", "--output", metavar="FILE", help="default: report.html beside it")
+    _add_runs_dir(report)
 
 
 def _add_data_options(group: Any) -> None:

@@ -26,7 +26,7 @@ LEAST_TRIALS: Final = 10
 MOST_TRIALS: Final = 100
 _NEARLY_ALL: Final = 0.8
 """Of the trials that scored at all."""
-_TREES: Final = 24
+_TREES: Final = 16
 _SHUFFLES: Final = 5
 _BROKEN: Final = ("failed", "out_of_memory")
 

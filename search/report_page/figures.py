@@ -115,7 +115,7 @@ def floor_of(values: Sequence[float]) -> float:
     if len(values) < 4:
         return min(values, default=0.0)
     lower, _, upper = statistics.quantiles(values, n=4, method="inclusive")
-    return max(min(values), math.floor(lower - 1.5 * (upper - lower)))
+    return max(min(values), float(math.floor(lower - 1.5 * (upper - lower))))
 
 
 def span(low: float, high: float) -> list[float]:

@@ -28,25 +28,7 @@ def frequency_figure(labels: Sequence[Mapping[str, Any]]) -> Figure:
     if len(drawn) < len(labels):
         said += f" Drawn: {len(drawn):,} of {len(labels):,} labels, evenly spaced by frequency."
     traces = [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": group,
-            "x": [max(1, row["train_count"]) for row in rows],
-            "y": [percent(row["f1"]) for row in rows],
-            "marker": {"color": f"@{group}", "size": 9, "opacity": 0.75, "symbol": symbol},
-            "customdata": [
-                [
-                    plain(row["label"]),
-                    row["support"],
-                    *map(percent, (row["precision"], row["recall"])),
-                ]
-                for row in rows
-            ],
-            "hovertemplate": "%{customdata[0]}: F1 %{y:.1f} %<br>precision %{customdata[2]:.1f} %, "
-            "recall %{customdata[3]:.1f} %<br>%{x} training, %{customdata[1]} test documents"
-            "<extra></extra>",
-        }
+        _marks(rows, group, symbol)
         for group, symbol in zip(GROUPS, ("circle", "square", "diamond"), strict=True)
         if (rows := [row for row in drawn if row["group"] == group])
     ]
@@ -65,6 +47,29 @@ def frequency_figure(labels: Sequence[Mapping[str, Any]]) -> Figure:
             hovermode="closest",
         ),
     )
+
+
+def _marks(rows: Sequence[Mapping[str, Any]], group: str, symbol: str) -> dict[str, Any]:
+    """The labels of one group."""
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": group,
+        "x": [max(1, row["train_count"]) for row in rows],
+        "y": [percent(row["f1"]) for row in rows],
+        "marker": {"color": f"@{group}", "size": 9, "opacity": 0.75, "symbol": symbol},
+        "customdata": [
+            [
+                plain(row["label"]),
+                row["support"],
+                *map(percent, (row["precision"], row["recall"])),
+            ]
+            for row in rows
+        ],
+        "hovertemplate": "%{customdata[0]}: F1 %{y:.1f} %<br>precision %{customdata[2]:.1f} %, "
+        "recall %{customdata[3]:.1f} %<br>%{x} training, %{customdata[1]} test documents"
+        "<extra></extra>",
+    }
 
 
 def _some(labels: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -7,9 +7,16 @@ from search.published import ENCODER, PublishedRow, published_row
 from search.report_page.cautions import cautions
 from search.report_page.cost import saved_by_asha
 from search.report_page.figures import share
-from search.report_page.intervals import interval_of, interval_words
+from search.report_page.intervals import interval_words
 from search.report_page.parts import Cautions, Number, Numbers, Part, Place, Section, Table, Text
-from search.report_page.ranges import dimensions, position, range_words, sampled_names, shown_name
+from search.report_page.ranges import (
+    dimensions,
+    loss_of_best,
+    position,
+    range_words,
+    sampled_names,
+    shown_name,
+)
 from search.results import SearchRecord, TrialRecord
 from search.tables import score_notes, start_words
 from search.words import duration, value
@@ -67,7 +74,7 @@ def _numbers(record: SearchRecord, summary: Mapping[str, Any]) -> tuple[Number, 
         items += _gain(record, summary)
     if test is not None:
         for score, words in (("micro_f1", "micro-F1"), ("macro_f1", "macro-F1")):
-            interval = interval_words(interval_of(record.test_report, score))
+            interval = interval_words(record.test_report, score)
             detail = interval or f"{test['num_docs']:,} documents, opened once"
             items.append(
                 Number(label=f"test {words}", value=f"{100 * test[score]:.2f} %", detail=detail)
@@ -138,9 +145,10 @@ def _scores(record: SearchRecord, summary: Mapping[str, Any]) -> Table:
     if test:
         strong = frozenset({len(rows)})
         rows.append((f"best (trial {best['trial']}), test", *_cells(test)))
-    published = published_row(record.spec.config.dataset, record.spec.config.loss)
+    loss = loss_of_best(record)
+    published = published_row(record.spec.config.dataset, loss)
     if published:
-        label = f"published: {record.spec.config.loss}, {ENCODER}, test"
+        label = f"published: {loss}, {ENCODER}, test"
         rows.append((label, *_published(published)))
     groups = tuple(f"{group} {score}" for group in ("all", *GROUPS) for score in ("micro", "macro"))
     return Table(

@@ -48,6 +48,12 @@ def in_search(record: SearchRecord, trial: TrialRecord | None) -> TrialRecord | 
     return next((own for own in record.trials if own.number == trial.number), None)
 
 
+def loss_of_best(record: SearchRecord) -> str:
+    """The loss of the best trial: where losses are searched, each trial has its own."""
+    best = record.best
+    return record.spec.trial_config({} if best is None else best.params).loss
+
+
 def shown_name(name: str) -> str:
     """A setting for people.
 

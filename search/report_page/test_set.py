@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from search.published import PublishedRow, published_row
 from search.report_page.figures import axis, layout, note_at, percent, rule
-from search.report_page.intervals import interval_of
+from search.report_page.intervals import TOTAL, interval_of
 from search.report_page.labels import frequency_figure, label_table
 from search.report_page.parts import Figure, Grid, Part, Section, Text
+from search.report_page.ranges import loss_of_best
 from search.results import SearchRecord
 from trainable.datasets.records import GROUPS
 
@@ -24,7 +25,7 @@ def test_section(record: SearchRecord) -> Section:
             "The test set is sealed: it is opened once, for the winner, when the search has ended."
         )
         return Section(name="test", title=title, parts=(Text(text=why),))
-    published = published_row(record.spec.config.dataset, record.spec.config.loss)
+    published = published_row(record.spec.config.dataset, loss_of_best(record))
     parts: list[Part] = [_groups(report, published)]
     labels = list(report.get("per_label") or ())
     if labels:
@@ -32,7 +33,7 @@ def test_section(record: SearchRecord) -> Section:
     curve = report.get("threshold_curve")
     if curve:
         parts.append(Grid(figures=(_thresholds(report, curve), *_precision_recall(report, curve))))
-        if not curve.get("precision"):
+        if not curve.get("micro_precision"):
             parts.append(
                 Text(
                     text="Precision against recall is not shown: this search was scored by a "
@@ -49,7 +50,7 @@ def _groups(report: Mapping[str, Any], published: PublishedRow | None) -> Figure
     groups = [group for group in GROUPS if group in report]
     named = ["all", *groups]
     parts = [report, *(report[group] for group in groups)]
-    traces = [_bars(parts, named, score, shift) for score, shift in _SHIFTS]
+    traces = [_bars(report, named, score, shift) for score, shift in _SHIFTS]
     said = "Full bars are micro-F1, hatched ones macro-F1."
     if traces[0].get("error_y"):
         said += " The whiskers are the intervals over resampled test documents."
@@ -74,8 +75,9 @@ def _groups(report: Mapping[str, Any], published: PublishedRow | None) -> Figure
 
 
 def _bars(
-    parts: Sequence[Mapping[str, Any]], named: Sequence[str], score: str, shift: float
+    report: Mapping[str, Any], named: Sequence[str], score: str, shift: float
 ) -> dict[str, Any]:
+    parts = [report if name == "all" else report[name] for name in named]
     heights = [percent(part[f"{score}_f1"]) for part in parts]
     colours = [f"@{name}" for name in named]
     return {
@@ -90,7 +92,7 @@ def _bars(
         },
         "customdata": [[name] for name in named],
         "hovertemplate": f"%{{customdata[0]}}: {score}-F1 %{{y:.2f}} %<extra></extra>",
-        **_whiskers(parts, score, heights),
+        **_whiskers(report, named, score, heights),
     }
 
 
@@ -104,9 +106,10 @@ def _drop(report: Mapping[str, Any], groups: Sequence[str]) -> str:
 
 
 def _whiskers(
-    parts: Sequence[Mapping[str, Any]], score: str, heights: Sequence[float]
+    report: Mapping[str, Any], named: Sequence[str], score: str, heights: Sequence[float]
 ) -> dict[str, Any]:
-    intervals = [interval_of(part, f"{score}_f1") for part in parts]
+    rows = [TOTAL if name == "all" else name for name in named]
+    intervals = [interval_of(report, row, f"{score}_f1") for row in rows]
     if not any(intervals):
         return {}
     ends = [
@@ -181,11 +184,11 @@ def _precision_recall(
     report: Mapping[str, Any], curve: Mapping[str, Sequence[float]]
 ) -> tuple[Figure, ...]:
     """Along the thresholds of the sweep; nothing where the report has neither."""
-    if not (curve.get("precision") and curve.get("recall")):
+    if not (curve.get("micro_precision") and curve.get("micro_recall")):
         return ()
     grid = curve["threshold"]
     near = min(range(len(grid)), key=lambda index: abs(grid[index] - report["threshold"]))
-    precision, recall = curve["precision"], curve["recall"]
+    precision, recall = curve["micro_precision"], curve["micro_recall"]
     line = {
         "type": "scatter",
         "mode": "lines",

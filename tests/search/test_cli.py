@@ -36,6 +36,7 @@ GOLDEN = {
     "data": {"name", "--data", *DATA, "--json"},
     "space": {"--loss", "--tune", "--set", "--space"},
     "export": {"name", "--trial", "-o", "--output", "--runs-dir"},
+    "report": {"name", "-o", "--output", "--runs-dir"},
 }
 
 

@@ -12,7 +12,7 @@ from search.journal import read_journal
 from search.lock import hold
 from search.report_page import write_report
 from search.report_page.figures import THEMES
-from search.report_page.parts import Cautions, Table
+from search.report_page.parts import Cautions, Numbers, Table
 from search.report_page.write import build_page
 from search.results import load_search
 from search.show import DEFAULT_RUNS_DIR
@@ -286,3 +286,26 @@ def test_every_label_has_its_row(tmp_path):
     table = part_of(page, "test", Table)
     assert [row[0] for row in table.rows] == list(LABELS)  # by their training documents
     assert table.rows[0] == ("alpha", "head", "400", "100", "90.0", "80.0", "84.7")
+
+
+def test_precision_and_intervals_are_shown_where_the_test_report_has_them(tmp_path):
+    folder = write_search_folder(tmp_path / "mine")
+    assert "precision-recall" not in figures_of(page_of(folder))
+    report = test_report()
+    grid = report["threshold_curve"]["threshold"]
+    report["threshold_curve"] |= {
+        "micro_precision": [0.5 + t / 2 for t in grid],
+        "micro_recall": [1 - t for t in grid],
+    }
+    rows = {"total": [0.81, 0.85], "tail": [0.3, 0.5]}
+    report["intervals"] = {"level": 0.95, **{row: {"micro_f1": v} for row, v in rows.items()}}
+    (folder / "test_report.json").write_text(json.dumps(report))
+    page = page_of(folder)
+    check(page)
+    figures = figures_of(page)
+    assert "precision is 70.0 % and recall 60.0 %" in figures["precision-recall"].caption
+    whiskers = figures["groups"].traces[0]["error_y"]  # all, head, medium, tail
+    assert whiskers["array"] == pytest.approx([2.0, 0.0, 0.0, 10.0])
+    assert whiskers["arrayminus"] == pytest.approx([2.0, 0.0, 0.0, 10.0])
+    numbers = {n.label: n.detail for n in part_of(page, "outcome", Numbers).items}
+    assert numbers["test micro-F1"] == "95 % interval 81.00 to 85.00"

@@ -121,7 +121,9 @@ def _gain(record: SearchRecord, summary: Mapping[str, Any]) -> list[Number]:
     if not gain:
         return []
     confirmed = summary["confirmation"]
-    compared = confirmed["against_paper_values"] if confirmed else None
+    # the comparison over the seeds is of the objective, whichever that is
+    is_micro = record.spec.config.objective == "micro_f1"
+    compared = confirmed["against_paper_values"] if confirmed and is_micro else None
     detail = f"macro {100 * gain['macro_f1']:+.2f}, on validation"
     if compared:
         low, high = 100 * compared["low"], 100 * compared["high"]

@@ -309,3 +309,15 @@ def test_precision_and_intervals_are_shown_where_the_test_report_has_them(tmp_pa
     assert whiskers["arrayminus"] == pytest.approx([2.0, 0.0, 0.0, 10.0])
     numbers = {n.label: n.detail for n in part_of(page, "outcome", Numbers).items}
     assert numbers["test micro-F1"] == "95 % interval 81.00 to 85.00"
+
+
+@pytest.mark.parametrize(("objective", "said"), [("micro_f1", True), ("macro_f1", False)])
+def test_the_interval_of_the_gain_is_of_the_objective(tmp_path, objective, said):
+    folder = write_confirmed_search(tmp_path / "mine")
+    spec = folder / "spec.yaml"
+    spec.write_text(
+        spec.read_text().replace("  loss: db\n", f"  loss: db\n  objective: {objective}\n", 1)
+    )
+    numbers = part_of(page_of(folder), "outcome", Numbers).items
+    [gain] = [number for number in numbers if number.label.startswith("micro-F1 over")]
+    assert ("interval" in gain.detail) is said

@@ -195,9 +195,22 @@ def sync(options: argparse.Namespace, terminal: Terminal) -> int:
     return sync_all(folders, uri, terminal, as_json=options.json)
 
 
+def report(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Write the report of a search, running or not."""
+    from search.report_page import write_report
+    from trainable.paths import expand
+
+    folder = _folder_of(options)
+    path = None if options.output is None else expand(options.output, "--output")
+    written = write_report(folder, path, runs_dir=options.runs_dir)
+    terminal.say(f"wrote    {written}")
+    return 0
+
+
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Terminal], int]]] = MappingProxyType(
     {"run": run, "resume": resume, "list": list_, "show": show, "stop": stop}
-    | {"data": data, "space": space, "export": export, "baseline": baseline, "sync": sync}
+    | {"data": data, "space": space, "export": export, "report": report}
+    | {"baseline": baseline, "sync": sync}
 )
 
 

@@ -20,7 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     for add in (_add_run, _add_resume, _add_list, _add_show, _add_stop):
         add(commands)
-    for add in (_add_data, _add_space, _add_export, add_baseline, _add_sync):
+    for add in (_add_data, _add_space, _add_export, _add_report, add_baseline, _add_sync):
         add(commands)
     return parser
 
@@ -217,6 +217,13 @@ def _add_sync(commands: Any) -> None:
     sync.add_argument("--tracking-uri", metavar="URI", help="MLflow, if not where it was")
     sync.add_argument("--json", action="store_true", help="print JSON, a line a search")
     _add_runs_dir(sync)
+
+
+def _add_report(commands: Any) -> None:
+    report = _add(commands, "report", "write the report of a search: one HTML file")
+    report.add_argument("name", metavar="NAME", help="of the search, running or not")
+    report.add_argument("-o", "--output", metavar="FILE", help="default: report.html beside it")
+    _add_runs_dir(report)
 
 
 def _add_data_options(group: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from search.confirm_table import confirmation_notes, confirmation_table
 from search.console import Terminal
 from search.export import BEST_NAME
-from search.results import SearchRecord
+from search.results import REPORT_NAME, SearchRecord
 from search.summary import SUMMARY_NAME, TRIALS_NAME
 from search.tables import pareto_table, score_notes, scores_table, start_words, trials_table
 
@@ -37,5 +37,7 @@ def say_where(record: SearchRecord, terminal: Terminal, links: Sequence[str]) ->
     if record.best is not None and (folder / BEST_NAME).is_file():
         terminal.say(f"best settings  {folder / BEST_NAME}")
         terminal.say(f"retrain        python -m trainable {folder / BEST_NAME} --out MODEL")
+    if (folder / REPORT_NAME).is_file():
+        terminal.say(f"report         {folder / REPORT_NAME}")
     for label, line in zip(("MLflow", *[""] * 9), links, strict=False):
         terminal.say(f"{label:<15}{line}")

@@ -19,6 +19,7 @@ from trainable.config import BEST_OBJECTIVE
 DATASET_NAME: Final = "dataset.json"
 VERSIONS_NAME: Final = "versions.json"
 TEST_REPORT_NAME: Final = "test_report.json"
+REPORT_NAME: Final = "report.html"
 
 OPEN_STATUSES: Final = ("running", "interrupted")
 """A trial without an end: its search is alive, or is not."""

@@ -23,6 +23,7 @@ from search.progress import Progress
 from search.provenance import describe_origin
 from search.published import published_row
 from search.report import say_where, show_results
+from search.report_page import write_report
 from search.request import RunRequest, says
 from search.resolve import resolve
 from search.results import DATASET_NAME, VERSIONS_NAME, SearchRecord, load_search
@@ -286,7 +287,12 @@ def _sum_up(spec: SearchSpec, terminal: Terminal, tracker: Tracker) -> SearchRec
 
 def _draw(record: SearchRecord, terminal: Terminal) -> None:
     config = record.spec.config
-    try:
-        draw_plots(record, published_row(config.dataset, config.loss))
-    except Exception as error:  # noqa: BLE001 - a picture is never worth the results
-        terminal.warn(f"the plots could not be drawn: {error}")
+    published = published_row(config.dataset, config.loss)
+    for what, write in (
+        ("plots", lambda: draw_plots(record, published)),
+        ("report", lambda: write_report(record.folder)),
+    ):
+        try:
+            write()
+        except Exception as error:  # noqa: BLE001 - a picture is never worth the results
+            terminal.warn(f"the {what} could not be drawn: {one_line(error)}")

@@ -1,7 +1,6 @@
 """The MLflow page of a hand-written search, served by our server and seen in a real browser."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,21 +13,17 @@ from search.plots import draw_groups
 from search.tracking import Tracker, sync
 from search.tracking.links import nested_link, search_link, trials_link, view_link
 from search.tracking.replay import Replay
+from tests.browser import CHROMIUM, FLAGS, MISSING
 from tests.search_folder import BEST_TRIAL, TRIALS, test_report, write_search_folder
 
 ROOT = Path(__file__).resolve().parents[1]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-)
 WAIT_MS = 60_000
 TRIAL_NAMES = [f"trial-{number:03d}" for number in TRIALS]
 
 pytestmark = [
     pytest.mark.server,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium: `make servers` installs it (Debian)"),
+    pytest.mark.skipif(CHROMIUM is None, reason=MISSING),
 ]
 
 

@@ -26,6 +26,7 @@ _ARTIFACTS: Final = (
     ("summary.json", ""),
     ("trials.csv", ""),
     ("best.yaml", ""),
+    ("report.html", ""),
     ("plots/*.png", "plots"),
 )
 _NOT_PARAMS: Final = frozenset({"name", "config", "space", "runs_dir", "tracking_uri", "address"})

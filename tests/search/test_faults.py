@@ -21,6 +21,7 @@ from search.journal import read_journal
 from tests.small_search import ROOT, make_folder, small_spec
 from tests.tiny import tiny_encoder
 from tests.two_nodes import two_nodes
+from tests.tracked import same_as_fresh
 from tests.words import words_everywhere
 from trainable.config import TrialConfig
 
@@ -120,7 +121,7 @@ def ends_of(words):
 
 
 @pytest.mark.usefixtures("scratch_root")
-def test_a_driver_killed_in_mid_search(tmp_path):
+def test_a_driver_killed_in_mid_search(tmp_path, fresh_database):
     spec = search_of(tmp_path, tmp_path / "encoder")
     with resume(spec, "command") as child:
         before, family = wait_for(spec, child, "epoch", 2, 1)
@@ -128,6 +129,7 @@ def test_a_driver_killed_in_mid_search(tmp_path):
     finish(spec)
     assert_gone(family, 90)
     assert_kept(spec, before)
+    same_as_fresh(spec.folder, spec.tracking_uri, "tiny", tmp_path, fresh_database)
     words = words_everywhere(spec)
     ended = [e["trial"] for e in before if e["event"] == "trial_ended"]
     assert ended  # the third trial takes the place of one that was over

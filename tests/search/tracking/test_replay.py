@@ -15,7 +15,7 @@ from search.tracking import sync
 from search.tracking.check import default_tracking_uri
 from search.tracking.links import trials_filter
 from search.tracking.replay import Replay
-from search.tracking.store import connect
+from search.tracking.store import connect, refresh_statistics
 from search.tracking.view import shared_view
 from tests.confirmed_search import SCORES, write_confirmed_search
 from tests.search_folder import (
@@ -226,3 +226,19 @@ def test_a_store_that_was_killed_while_it_was_made_is_made_again(tmp_path, monke
     assert list(tmp_path.glob("mlflow.db.new*")) == []
     with contextlib.closing(sqlite3.connect(database)) as made:
         assert made.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_sqlite_knows_how_its_tables_have_grown(folder):
+    """Without that the best of thousands of trials are listed in seconds, not at once."""
+    sync(folder)
+    with contextlib.closing(sqlite3.connect(folder.parent / "mlflow.db")) as database:
+        rows = dict(database.execute("SELECT tbl, max(stat) FROM sqlite_stat1 GROUP BY tbl"))
+    assert rows["runs"].split()[0] == str(1 + len(TRIALS))
+    assert "latest_metrics" in rows
+
+
+def test_statistics_are_no_reason_to_fail(tmp_path):
+    refresh_statistics("http://127.0.0.1:1")
+    refresh_statistics(f"sqlite:///{tmp_path}/no/such.db")
+    (tmp_path / "other").write_text("no database, but as long as one would have to be")
+    refresh_statistics(f"sqlite:///{tmp_path}/other")

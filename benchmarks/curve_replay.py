@@ -194,8 +194,9 @@ def rungs(setting: Setting) -> tuple[int, ...]:
 
 def own_searcher(setting: Setting, seed: int, folder: Path) -> Any:
     """The searcher of a search with as many trials as the table has, its study in `folder`."""
+    from search.samplers import startup_trials
     from search.searcher import StudySearcher
-    from search.study import SearchStudy, startup_trials
+    from search.study import SearchStudy
 
     config = TrialConfig(loss=setting.space.loss, epochs=setting.table.epochs)
     study = SearchStudy(

@@ -21,7 +21,7 @@ def chosen_table(spec: SearchSpec) -> Table:
         parts = [f"{count or 'all'} {name}" for name, count in most.items()]
         table.add_row("thinned to", f"{', '.join(parts)} documents")
     table.add_row("encoder", f"{config.encoder}, {config.max_length} word pieces{_frozen(config)}")
-    table.add_row("loss", f"{config.loss} ({config.loss_formula} formula)")
+    table.add_row("loss", _loss(spec))
     table.add_row("objective", _objective(spec))
     table.add_row("preset", spec.preset)
     table.add_row("trials", f"{spec.trials}, {spec.max_concurrent} at once{_budgets(spec)}")
@@ -50,6 +50,18 @@ def facts_table(title: str) -> Table:
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
     return table
+
+
+def _loss(spec: SearchSpec) -> str:
+    """The loss, or which of them are searched and what trials begin with."""
+    losses, formula = spec.space.losses, spec.config.loss_formula
+    if len(losses) == 1:
+        return f"{losses[0]} ({formula} formula)"
+    tried = min(len(losses), spec.trials)
+    return (
+        f"{spec.space.loss}: one of {', '.join(losses)} ({formula} formulas); trials 0 to "
+        f"{tried - 1} have the paper's values, of one loss each"
+    )
 
 
 def _objective(spec: SearchSpec) -> str:

@@ -140,7 +140,6 @@ def space(options: argparse.Namespace, terminal: Terminal) -> int:
     from search.request import RunRequest
     from search.resolve import resolve
     from search.tables import space_table
-    from trainable.config import LOSS_HYPERPARAMETERS
 
     request = RunRequest(
         loss=options.loss,
@@ -151,7 +150,7 @@ def space(options: argparse.Namespace, terminal: Terminal) -> int:
     )
     spec = resolve(request, Hardware(cpus=1, memory_gib=1.0, gpus=0))
     terminal.show(space_table(spec.space))
-    if "mu" in spec.space.names and "mu" in LOSS_HYPERPARAMETERS[spec.config.loss]:
+    if "mu" in spec.space.names:
         terminal.say("`run` centres mu on the estimate from the training labels")
     return 0
 

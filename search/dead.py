@@ -3,7 +3,8 @@
 It would cost trials, and its importance would be read off noise. A setting is alive if two of its
 values differ in their effect (`trainable.effects`), at trial 0's values for all others. Where the
 ends of its range do not, values between them are tried, and other points of the space: a setting
-may act only where another one lets it.
+may act only where another one lets it. Where the loss is searched, its hyperparameters are looked
+at in every loss that has them, all other settings in that of trial 0.
 """
 
 import math
@@ -14,7 +15,8 @@ import numpy as np
 
 from search.spec import SearchSpec
 from search.words import value
-from spaces import Dimension
+from spaces import AUTO, LOSS, LOSS_SETTINGS, Dimension
+from spaces.space import applies
 from trainable.encoded import EncodedDataset
 from trainable.errors import UsageError
 
@@ -51,18 +53,36 @@ def check_alive(spec: SearchSpec, data: EncodedDataset) -> list[str]:
         if dimension.name == "max_grad_norm":
             warnings += _clips_nothing(spec, dimension, effects)
             continue
-        apart = _apart(spec, dimension, effects)
-        if apart is not None:
-            why = _why(aspect_of(dimension.name), apart, spec, dimension, effects)
+        searches = _searches(spec, dimension.name)
+        apart = {loss: _apart(search, dimension, effects) for loss, search in searches.items()}
+        found = [difference for difference in apart.values() if difference is not None]
+        if len(found) == len(apart):
+            why = _why(aspect_of(dimension.name), max(found), spec, dimension, effects)
             dead.append(f"'{dimension.name}' ({_range(dimension)}: {why})")
+        elif found:
+            idle = ", ".join(loss for loss, difference in apart.items() if difference is not None)
+            warnings.append(f"the searched setting '{dimension.name}' changes nothing in {idle}")
     if dead:
         raise UsageError(_message(spec, dead))
     return warnings
 
 
+def _searches(spec: SearchSpec, name: str) -> dict[str, SearchSpec]:
+    """Where to look at a setting: the search itself, or those of the losses that have it."""
+    if spec.space.loss != AUTO or name == LOSS:
+        return {spec.space.loss: spec}
+    if name not in LOSS_SETTINGS:
+        first = spec.space.losses[0]
+        return {first: spec.of_loss(first)}
+    having = (loss for loss in spec.space.losses if applies(name, loss))
+    return {loss: spec.of_loss(loss) for loss in having}
+
+
 def _message(spec: SearchSpec, dead: list[str]) -> str:
     first = dead[0].partition("'")[2].partition("'")[0]
-    fix = f"--set {first}={value(getattr(spec.config, first))}"
+    paper = next(dim.paper for dim in spec.space.dimensions if dim.name == first)
+    fixed = getattr(spec.config, first)
+    fix = f"--set {first}={value(paper if fixed is None else fixed)}"
     if len(dead) == 1:
         return (
             f"the searched setting {dead[0]} changes neither loss nor update: "
@@ -95,6 +115,8 @@ def _comparisons(
     """Points of the space and values to compare there: the cheap comparison first."""
     values = _values(dimension)
     yield {}, (values[0], values[-1])
+    if dimension.name == LOSS:
+        return
     if len(values) > 2:
         yield {}, values
     draw = _Draw(seed=spec.seed)

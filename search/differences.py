@@ -96,6 +96,12 @@ def check_acceptable(
                     f"search '{name}' has {before}, got {after}; restore spec.yaml, or start a "
                     "new search"
                 )
+        before, after = was["space"]["loss"], found["space"]["loss"]
+        if before != after:
+            raise UsageError(
+                f"the loss of search '{name}' was {before} and is {after}: that cannot change "
+                "within a search; restore spec.yaml, or start a new search"
+            )
         kinds = {dim.name: _kind(dim) for dim in Space.from_mapping(was["space"]).dimensions}
         for dim in space.dimensions:
             if kinds.get(dim.name, _kind(dim)) != _kind(dim):

@@ -63,7 +63,7 @@ def row_of(item: Listed) -> dict[str, Any]:
         "folder": str(item.folder),
         "status": record.status,
         "reason": record.reason,
-        "loss": record.spec.config.loss,
+        "loss": record.spec.space.loss,
         "dataset": record.spec.config.dataset,
         "trials_done": sum(trial.status in END_STATUSES for trial in record.trials),
         "trials": record.spec.trials,

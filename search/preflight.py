@@ -14,8 +14,10 @@ from search.hardware import Hardware
 from search.lock import hold
 from search.presets import most_concurrent
 from search.published import unlike_paper
+from search.samplers import HUB
 from search.spec import SPEC_NAME, SearchSpec
 from search.tracking import check_tracking
+from spaces import AUTO
 from trainable.datasets import DATASETS
 from trainable.encoders import WEIGHT_SUFFIXES, check_max_length, resolve_encoder
 from trainable.errors import UsageError, unknown_name
@@ -156,6 +158,15 @@ def warnings_of(spec: SearchSpec) -> list[str]:
             f"--grace-period {spec.grace_period} ends before the longest warm-up does: ASHA would "
             f"judge trials by their warm-up; give {least} or more"
         )
+    if left_out := spec.space.losses[spec.trials :]:
+        found.append(
+            f"{spec.trials} trials try the paper's values of so many losses: {', '.join(left_out)} "
+            f"may not be tried; --trials {len(spec.space.losses)} tries all"
+        )
+    if spec.space.loss == AUTO and spec.sampler.startswith(HUB):
+        found.append(
+            f"--sampler {spec.sampler} may draw at random what not every loss has; tpe learns it"
+        )
     for name in spec.space.without_paper_value:
         found.append(
             f"the range of '{name}' leaves out the paper's value: trial 0 takes the nearest one"
@@ -186,12 +197,13 @@ def check_objective(spec: SearchSpec, groups: Collection[str]) -> None:
 
 def points_left_out(spec: SearchSpec) -> list[str]:
     """A warning if there are more first points than trials; they are known once the data are."""
-    tried = min(len(spec.points), spec.trials - 1)  # trial 0 has the paper's values
+    losses = len(spec.space.losses)  # the paper's values of each come first
+    tried = min(len(spec.points), max(0, spec.trials - losses))
     if tried == len(spec.points):
         return []
     return [
         f"{len(spec.points)} first points were given, of which {spec.trials} trials try "
-        f"{tried}; --trials {len(spec.points) + 1} tries all"
+        f"{tried}; --trials {len(spec.points) + losses} tries all"
     ]
 
 

@@ -158,7 +158,7 @@ def _first_line(state: ProgressState) -> str:
     spec = state.spec
     done = f", {state.num_ended} of them done" if state.num_ended else ""
     return (
-        f"search {spec.name}: loss {spec.config.loss}, {spec.trials} trials{done}, "
+        f"search {spec.name}: loss {spec.space.loss}, {spec.trials} trials{done}, "
         f"up to {spec.longest.epochs} epochs each"
     )
 
@@ -173,7 +173,7 @@ def _header(state: ProgressState, now: float) -> list[str]:
         left = "scoring the best trial on the test set"
     counts = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in state.counts.items())
     lines = [
-        f"{spec.name} | loss {spec.config.loss} | {clock(state.elapsed_s(now))} | to go: {left}",
+        f"{spec.name} | loss {spec.space.loss} | {clock(state.elapsed_s(now))} | to go: {left}",
         f"trials {state.num_ended}/{spec.trials}: {counts or 'starting Ray'}",
     ]
     if confirmation is not None:

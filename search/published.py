@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from search.results import SearchRecord
 from search.spec import SearchSpec
+from spaces import AUTO
 from spaces.ranges import PAPER_LEARNING_RATE, PAPER_MU
 from trainable.config import LOSS_HYPERPARAMETERS, PAPER_LOSS_VALUES
 
@@ -49,11 +51,21 @@ def published_row(dataset: str, loss: str) -> PublishedRow | None:
     return PUBLISHED.get(loss) if dataset == DATASET else None
 
 
+def published_for(record: SearchRecord) -> tuple[str, PublishedRow | None]:
+    """The loss of the best trial (of trial 0, before there is one), and its published results."""
+    best, spec = record.best, record.spec
+    loss = spec.trial_config({} if best is None else best.params).loss
+    return loss, published_row(spec.config.dataset, loss)
+
+
 def unlike_paper(spec: SearchSpec) -> tuple[str, ...]:
     """Settings in which trial 0 cannot have the paper's value: fixed elsewhere, or out of range.
 
     The mu that is searched is estimated by the paper's rule; a fixed one has to be the paper's.
     """
+    if spec.space.loss == AUTO:
+        found = (unlike_paper(spec.of_loss(loss)) for loss in spec.space.losses)
+        return tuple(dict.fromkeys(name for names in found for name in names))
     paper = {"learning_rate": PAPER_LEARNING_RATE, "mu": PAPER_MU, **PAPER_LOSS_VALUES}
     own = LOSS_HYPERPARAMETERS[spec.config.loss]
     # the paper trains no head on frozen features: its learning rate says nothing there

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from search.by_loss import losses_table
 from search.confirm_table import confirmation_notes, confirmation_table
 from search.console import Terminal
 from search.export import BEST_NAME
@@ -16,6 +17,9 @@ def show_results(record: SearchRecord, summary: Mapping[str, Any], terminal: Ter
     confirmed, paper = summary["confirmation"], start_words(record)
     if record.trials:
         terminal.show(trials_table(record))
+    by_loss = losses_table(summary)
+    if by_loss is not None:
+        terminal.show(by_loss)
     if record.best is not None:
         terminal.show(scores_table(record, summary))
     front = pareto_table(record)

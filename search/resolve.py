@@ -4,6 +4,7 @@ Pure: `resolve` is called once before the data are read (a bad option must cost 
 with the estimate of mu.
 """
 
+import dataclasses
 import math
 import re
 import time
@@ -29,7 +30,19 @@ from search.samplers import TPE
 from search.space_file import read_point, read_space_file
 from search.spec import SearchSpec, check_name
 from search.tracking.check import absolute_uri
-from spaces import HEAD_LEARNING_RATE, Space, change_space, fix, space_for
+from spaces import AUTO as AUTO_LOSS
+from spaces import (
+    HEAD_LEARNING_RATE,
+    LOSS,
+    Space,
+    auto_space,
+    change_space,
+    fix,
+    parse_losses,
+    space_for,
+    split_fixed,
+)
+from spaces.space import applies
 from trainable.config import LOSS_HYPERPARAMETERS, TrialConfig
 from trainable.errors import UsageError
 from trainable.paths import expand
@@ -52,8 +65,9 @@ def resolve(request: RunRequest, hardware: Hardware, *, mu: float | None = None)
         UsageError: an unknown name, a value out of range, or two options that disagree.
     """
     said = said_settings(request)
+    losses = _losses(said)
     preset_name, preset = find_preset(request.preset, hardware, said.get("tune"))
-    settings = {**preset.settings, **said}
+    settings = {**preset.settings, **_of_first(losses, said)}
     head = settings.get("tune") == "head"
     gpus = _first(request.gpus_per_trial, preset.gpus_per_trial)
     trials = _first(request.trials, preset.trials)
@@ -61,10 +75,10 @@ def resolve(request: RunRequest, hardware: Hardware, *, mu: float | None = None)
     threads = max(1, int(resources.cpus_per_trial))
     defaults = {"num_threads": threads, **(_HEAD_SETTINGS if head else {})}
     config = _config({**defaults, **settings}, mu)
-    space = _space(request, config, said, mu)
+    space = _space(request, config, said, losses, mu)
     config = config.replace(**space.paper_point())
     return SearchSpec(
-        name=request.name or default_name(config, time.localtime()),
+        name=request.name or default_name(config, time.localtime(), space.loss),
         runs_dir=str(expand(request.runs_dir, "--runs-dir").absolute()),
         preset=preset_name,
         config=config,
@@ -98,20 +112,21 @@ def name_of(request: RunRequest) -> str:
         UsageError: an unknown loss or dataset setting, or a name that no search can have.
     """
     said = said_settings(request)
-    own: dict[str, Any] = {
-        name: said[name] for name in ("loss", "dataset", "data_path") if name in said
-    }
-    name = request.name or default_name(TrialConfig.from_mapping(own), time.localtime())
+    losses = _losses(said)
+    own: dict[str, Any] = {name: said[name] for name in ("dataset", "data_path") if name in said}
+    config = TrialConfig.from_mapping({"loss": losses[0], **own})
+    loss = losses[0] if len(losses) == 1 else AUTO_LOSS
+    name = request.name or default_name(config, time.localtime(), loss)
     check_name(name)
     return name
 
 
-def default_name(config: TrialConfig, now: time.struct_time) -> str:
+def default_name(config: TrialConfig, now: time.struct_time, loss: str) -> str:
     """`{loss}-{dataset}-{yyyymmdd-hhmmss}`; a file of the user's gives its own name."""
     data = config.dataset
     if data == "file" and config.data_path:
         data = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(config.data_path).stem)[:60] or data
-    return f"{config.loss}-{data}-{time.strftime('%Y%m%d-%H%M%S', now)}"
+    return f"{loss}-{data}-{time.strftime('%Y%m%d-%H%M%S', now)}"
 
 
 def data_config(
@@ -153,10 +168,43 @@ def _config(values: Mapping[str, Any], mu: float | None) -> TrialConfig:
     return config.replace(mu=mu) if uses_mu and config.mu is None else config
 
 
-def _space(
-    request: RunRequest, config: TrialConfig, said: Mapping[str, Any], mu: float | None
+def _losses(said: Mapping[str, Any]) -> tuple[str, ...]:
+    """The losses to search, the first of them for trial 0."""
+    return parse_losses(str(said.get("loss", TrialConfig().loss)))
+
+
+def _of_first(losses: tuple[str, ...], said: Mapping[str, Any]) -> dict[str, Any]:
+    """What the user fixed, for trials with the first loss; its own checks are TrialConfig's."""
+    if len(losses) == 1:
+        return dict(said) | {"loss": losses[0]}
+    fixed, rest = split_fixed(losses, said)
+    return {
+        **rest,
+        **{name: value for name, value in fixed.items() if applies(name, losses[0])},
+        "loss": losses[0],
+    }
+
+
+def _start_space(
+    config: TrialConfig, said: Mapping[str, Any], losses: tuple[str, ...], mu: float | None
 ) -> Space:
-    space = space_for(config.loss, mu=mu if config.mu is None else config.mu, tune=config.tune)
+    """What is searched where no file changes it."""
+    if len(losses) == 1:
+        return space_for(config.loss, mu=mu if config.mu is None else config.mu, tune=config.tune)
+    fixed, _ = split_fixed(losses, said)
+    known = {name: value for name, value in fixed.items() if value is not None}
+    space = auto_space(losses, mu=known.get("mu", mu), tune=config.tune)
+    return dataclasses.replace(space, fixed=known)
+
+
+def _space(
+    request: RunRequest,
+    config: TrialConfig,
+    said: Mapping[str, Any],
+    losses: tuple[str, ...],
+    mu: float | None,
+) -> Space:
+    space = _start_space(config, said, losses, mu)
     changes = read_space_file(request.space) if request.space else {}
     for name in changes:
         if name in said:
@@ -173,9 +221,11 @@ def _space(
 
 def _check_space(space: Space, config: TrialConfig) -> None:
     """Both ends of every range must be settings that a trial of this search accepts."""
-    for dimension in space.dimensions:
-        for end in dimension.choices or (dimension.low, dimension.high):
-            config.replace(**{dimension.name: end})
+    for loss in space.losses:
+        start = space.complete(config, {LOSS: loss})
+        for dimension in space.of_loss(loss).dimensions:
+            for end in dimension.choices or (dimension.low, dimension.high):
+                start.replace(**{dimension.name: end})
 
 
 def _budgets(request: RunRequest, preset: Preset) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from search.hardware import Hardware, detect_hardware
 from search.plots import draw_plots
 from search.progress import Progress
 from search.provenance import describe_origin
-from search.published import published_row
+from search.published import published_for
 from search.report import say_where, show_results
 from search.report_page import write_report
 from search.request import RunRequest, says
@@ -122,9 +122,11 @@ def _beside(request: RunRequest, terminal: Terminal) -> Terminal:
 
 
 def _say_mu(spec: SearchSpec, data: Data, terminal: Terminal) -> None:
-    if "mu" in LOSS_HYPERPARAMETERS[spec.config.loss]:
-        origin = "estimated from" if spec.config.mu == data.mu else "fixed; estimate from"
-        terminal.say(f"mu {spec.config.mu:.3f} ({origin} the training labels: {data.mu:.3f})")
+    users = [loss for loss in spec.space.losses if "mu" in LOSS_HYPERPARAMETERS[loss]]
+    mu = spec.of_loss(users[0]).config.mu if users else None
+    if mu is not None:
+        origin = "estimated from" if mu == data.mu else "fixed; estimate from"
+        terminal.say(f"mu {mu:.3f} ({origin} the training labels: {data.mu:.3f})")
 
 
 def _earlier(request: RunRequest, spec: SearchSpec) -> SearchRecord | None:
@@ -286,8 +288,7 @@ def _sum_up(spec: SearchSpec, terminal: Terminal, tracker: Tracker) -> SearchRec
 
 
 def _draw(record: SearchRecord, terminal: Terminal) -> None:
-    config = record.spec.config
-    published = published_row(config.dataset, config.loss)
+    _, published = published_for(record)
     for what, write in (
         ("plots", lambda: draw_plots(record, published)),
         ("report", lambda: write_report(record.folder)),

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 HUB: Final = "hub:"
 TPE: Final = "tpe"
+GP: Final = "gp"
+_FEWEST_RANDOM: Final = 4
+MOST_RANDOM: Final = 10
+"""Optuna's own number."""
 
 
 def make_sampler(
@@ -46,6 +50,19 @@ def make_sampler(
     if name == TPE:
         return _tpe(seed, startup_trials, earlier)
     return _MAKERS[name](seed, startup_trials)
+
+
+def startup_trials(trials: int, losses: int = 1) -> int:
+    """How many of a search's `trials` must have ended before TPE takes over from random draws.
+
+    A quarter: with Optuna's 10, a search of 12 trials would be a random one. Of several losses each
+    begins with the paper's values, which are no draws.
+
+    >>> startup_trials(6), startup_trials(32), startup_trials(100), startup_trials(32, losses=8)
+    (4, 8, 10, 13)
+    """
+    drawn = trials - losses + 1
+    return losses - 1 + min(max(drawn // 4, _FEWEST_RANDOM), MOST_RANDOM)
 
 
 def check_sampler_name(name: str) -> None:
@@ -80,7 +97,7 @@ def _gp(seed: int, startup_trials: int) -> "BaseSampler":
 
 
 _MAKERS: Final[Mapping[str, Callable[[int, int], Any]]] = MappingProxyType(
-    {TPE: _tpe, "random": _random, "gp": _gp}
+    {TPE: _tpe, "random": _random, GP: _gp}
 )
 
 

@@ -5,8 +5,9 @@ from typing import Any, Final
 
 import yaml
 
-from spaces import Space
+from spaces import LOSS, Space
 from spaces.dimension import Value
+from spaces.space import applies
 from trainable.best import BEST_FORMAT
 from trainable.config import parse_setting
 from trainable.errors import UsageError, unknown_name
@@ -58,7 +59,17 @@ def read_point(path: str, space: Space) -> dict[str, Value]:
                 "with --space, or move the point"
             )
         point[name] = value
+    _check_of_one_loss(path, point)
     return point
+
+
+def _check_of_one_loss(path: str, point: dict[str, Value]) -> None:
+    loss = point.get(LOSS)
+    for name in point:
+        if isinstance(loss, str) and not applies(name, loss):
+            raise UsageError(
+                f"--point {path}: loss '{loss}' has no hyperparameter '{name}': leave it out"
+            )
 
 
 def _read_mapping(option: str, path: str, shape: str) -> dict[str, Any]:

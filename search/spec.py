@@ -16,8 +16,15 @@ from search.confirmation import DEFAULT_SEEDS
 from search.credentials import without_credentials
 from search.files import read_yaml, write_yaml
 from search.samplers import TPE, check_sampler_name
-from search.spec_checks import at_least, check_confirm, not_negative, plain_value, positive
-from spaces import Space
+from search.spec_checks import (
+    at_least,
+    check_confirm,
+    check_space,
+    not_negative,
+    plain_value,
+    positive,
+)
+from spaces import AUTO, Space
 from trainable.config import TrialConfig
 from trainable.errors import UsageError, unknown_name
 from trainable.objectives import scores_of
@@ -28,17 +35,6 @@ SPEC_VERSION: Final = 2
 
 NAME_PATTERN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """A search name is a folder, a study and a run name at once."""
-
-FIXED_IN_A_SEARCH: Final = frozenset(
-    {"dataset", "data_path", "split_seed", "max_train_docs", "max_val_docs", "max_test_docs"}
-    | {"text_column", "labels_column", "split_column", "label_separator"}
-    | {"encoder", "loss", "objective", "tune", "num_threads", "precision", "seed"}
-)
-"""Settings that trials of one search share: data and encoder are loaded once, and a loss has
-hyperparameters that another has not."""
-
-FIXED_IN_HEAD_MODE: Final = frozenset({"max_length", "attention_dropout"})
-"""Settings of the encoder, which is frozen: its features are computed once for all trials."""
 
 _OPERATIONAL: Final = frozenset(
     {"name", "runs_dir", "preset", "trials", "time_budget_s", "cpus_per_trial", "gpus_per_trial"}
@@ -62,7 +58,8 @@ class SearchSpec:
     preset: str
     """The preset that filled what the user left open."""
     config: TrialConfig
-    """The paper's values for what is sampled, the fixed value for everything else; mu explicit."""
+    """Of trial 0: the paper's values for what is sampled, the fixed value for everything else; mu
+    explicit. Where the loss is searched, it has the first of them."""
     space: Space
     """What is sampled."""
     trials: int
@@ -147,17 +144,12 @@ class SearchSpec:
                 f"a Pareto front is of two scores, got objective '{self.config.objective}': "
                 "say --objective micro_f1,macro_f1"
             )
-        for name in self.space.names:
-            if name in FIXED_IN_A_SEARCH:
-                raise UsageError(
-                    f"setting '{name}' cannot be searched: all trials of a search share it; "
-                    f"give it one value with --set {name}=VALUE"
-                )
-            if self.config.tune == "head" and name in FIXED_IN_HEAD_MODE:
-                raise UsageError(
-                    f"setting '{name}' cannot be searched with tune=head: the encoder is frozen; "
-                    f"take it out of the space, or use --tune all"
-                )
+        check_space(self.space, self.config, self.sampler)
+
+    @property
+    def first_points(self) -> tuple[Mapping[str, Any], ...]:
+        """What the first trials begin with: the paper's values of each loss, then `points`."""
+        return (*self.space.paper_points(), *self.points)
 
     @property
     def folder(self) -> Path:
@@ -209,8 +201,19 @@ class SearchSpec:
             params: By name.
             seed: Of training; None: the one that all trials of the search share.
         """
-        config = self.config.replace(**params)
+        config = self.space.complete(self.config, params)
         return config if seed is None else config.replace(seed=seed)
+
+    def of_loss(self, loss: str) -> Self:
+        """This search as one of that loss alone, one of `space.losses`, with its own trial 0."""
+        if self.space.loss != AUTO:
+            return self
+        place = self.space.losses.index(loss)
+        return self.replace(
+            config=self.trial_config(self.space.paper_points()[place]),
+            space=self.space.of_loss(loss),
+            points=(),
+        )
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, checked anew."""

@@ -31,7 +31,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from search.outcome import INTERRUPTED, Outcome
-from search.samplers import TPE, make_sampler
+from search.samplers import MOST_RANDOM, TPE, make_sampler
 from search.study_storage import StudyMirror, open_storage
 from search.warm_start import EarlierTrial, as_optuna
 from spaces import Space
@@ -39,8 +39,6 @@ from trainable.errors import UsageError
 
 STUDY_FILE: Final = "study.db"
 _EPOCH: Final = "epoch:"
-_RANDOM_TRIALS: Final = (4, 10)
-"""Fewest, and most (Optuna's own number)."""
 _STATES: Final = {"completed": TrialState.COMPLETE, "stopped": TrialState.PRUNED}
 
 
@@ -56,18 +54,6 @@ class Proposal:
     def epochs(self, longest: int) -> int:
         """Length of the complete trial: sampled, or that of all."""
         return int(self.params.get("epochs", longest))
-
-
-def startup_trials(trials: int) -> int:
-    """How many of a search's `trials` must have ended before TPE takes over from random draws.
-
-    A quarter: with Optuna's 10, a search of 12 trials would be a random one.
-
-    >>> startup_trials(6), startup_trials(32), startup_trials(100)
-    (4, 8, 10)
-    """
-    fewest, most = _RANDOM_TRIALS
-    return min(max(trials // 4, fewest), most)
 
 
 class SearchStudy:
@@ -92,7 +78,7 @@ class SearchStudy:
         name: str,
         space: Space,
         seed: int,
-        startup_trials: int = _RANDOM_TRIALS[1],
+        startup_trials: int = MOST_RANDOM,
         sampler: str = TPE,
         pareto: tuple[str, ...] = (),
         storage: str | None = None,
@@ -269,12 +255,16 @@ class SearchStudy:
         )
 
     def _earlier_trials(self) -> list[FrozenTrial]:
-        """Those of other searches, on this one's scale once trial 0, or its rerun, has ended."""
-        paper = self.trials[0]
+        """Those of other searches, on this one's scale once the paper's values have ended."""
+        papers = dict(enumerate(self.space.losses))
+        curves = {}
         for trial in self.trials:  # ascending: a rerun comes after what it reruns
-            paper = trial if trial.user_attrs.get("resumes") == paper.number else paper
-        over = paper.state.is_finished() and not _is_interrupted(paper)
-        return as_optuna(self._earlier, self.space, curve_of(paper) if over else {})
+            loss = papers.get(trial.user_attrs.get("resumes", trial.number))
+            if loss is not None and trial.state.is_finished() and not _is_interrupted(trial):
+                curves[loss] = curve_of(trial)
+            if loss is not None:
+                papers[trial.number] = loss
+        return as_optuna(self._earlier, self.space, curves)
 
 
 def curve_of(trial: FrozenTrial) -> dict[int, float]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from search.baseline.beside import summarize_baselines
+from search.by_loss import losses_in_numbers
 from search.confirm_summary import pairs_with_paper, summarize_confirmation
 from search.files import write_json
 from search.pareto import pareto_front, scores_at_best
@@ -37,7 +38,8 @@ def summarize(record: SearchRecord) -> dict[str, Any]:
         "status": record.status,
         "reason": record.reason,
         "dataset": spec.config.dataset,
-        "loss": spec.config.loss,
+        "loss": spec.space.loss,
+        **losses_in_numbers(record),
         "encoder": spec.config.encoder,
         "best": _trial(best) if best else None,
         "validation": {**_validation(best), **_by_labels_of_document(record)} if best else None,

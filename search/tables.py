@@ -5,6 +5,7 @@ Scores are per cent, `micro/macro` in one cell, as in the published table.
 
 import math
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any, Final
 
 from rich import box
@@ -14,7 +15,7 @@ from rich.text import Text
 from search.chosen import limits
 from search.differences import Difference
 from search.pareto import pareto_front, scores_at_best
-from search.published import ENCODER, EPOCHS, SOURCE, PublishedRow, published_row, unlike_paper
+from search.published import ENCODER, EPOCHS, SOURCE, PublishedRow, published_for, unlike_paper
 from search.results import SearchRecord, TrialRecord
 from search.words import duration, value
 from spaces import SPACE_COLUMNS, Space, space_rows
@@ -26,6 +27,8 @@ TOP_TRIALS: Final = 5
 _MOST_CHANGES: Final = 3
 _NONE: Final = "-"
 _SHIFT: Final = "  "
+_RANGE_WIDTH: Final = 26
+"""Of a cell with many choices."""
 _NAMED: Final = 8
 """Trials that a note names."""
 
@@ -59,11 +62,15 @@ def space_table(space: Space) -> Table:
         cells = dict(zip(SPACE_COLUMNS, row, strict=True))
         table.add_row(
             Text.assemble(cells["setting"], "\n", (cells["role"], "dim")),
-            Text.assemble(cells["range"], "\n", (cells["scale"], "dim")),
+            Text.assemble(fill(cells["range"], _RANGE_WIDTH), "\n", (cells["scale"], "dim")),
             cells["paper"],
-            cells["reason"],
+            Text.assemble(cells["reason"], (_of_losses(cells["losses"]), "dim")),
         )
     return table
+
+
+def _of_losses(losses: str) -> str:
+    return f"\nof {losses}" if losses else ""
 
 
 def scores_table(record: SearchRecord, summary: Mapping[str, Any]) -> Table:
@@ -83,9 +90,9 @@ def scores_table(record: SearchRecord, summary: Mapping[str, Any]) -> Table:
         _add_intervals(table, summary["test"].get("intervals"))
     for baseline in summary["baselines"]:
         table.add_row(f"{baseline['kind']}, test", *_cells(baseline["test"]))
-    published = published_row(record.spec.config.dataset, record.spec.config.loss)
+    loss, published = published_for(record)
     if published:
-        label = f"published {record.spec.config.loss}, test"
+        label = f"published {loss}, test"
         table.add_row(label, *_published_cells(published), style="dim")
     return table
 
@@ -127,7 +134,7 @@ def score_notes(record: SearchRecord, summary: Mapping[str, Any]) -> list[str]:
     if summary["rising_at_stop"]:
         notes.append(_rising(summary))
     config = record.spec.longest
-    if published_row(config.dataset, config.loss):
+    if published_for(record)[1]:
         notes.append(f"published: {SOURCE}, {ENCODER} on all documents{_unlike(config)}")
     return notes
 

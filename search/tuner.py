@@ -19,8 +19,9 @@ from search.fitting import Workshop
 from search.journal import JOURNAL_FILE, Journal, read_journal
 from search.outcome import outcome_of_error
 from search.record_errors import cannot_record, storage_failures, storage_told
+from search.samplers import startup_trials
 from search.spec import SearchSpec
-from search.study import SearchStudy, curve_of, startup_trials
+from search.study import SearchStudy, curve_of
 from search.warm_start import read_warm_start
 from search.winner import drop_stale_weights, evaluate_on_test
 from trainable.encoded import EncodedDataset
@@ -96,14 +97,14 @@ class _Attempt:
             name=spec.name,
             space=spec.space,
             seed=spec.seed,
-            startup_trials=startup_trials(spec.trials),
+            startup_trials=startup_trials(spec.trials, losses=len(spec.space.losses)),
             sampler=spec.sampler,
             pareto=spec.pareto_scores,
             storage=spec.storage,
             earlier=read_warm_start(spec.folder),
         )
         past = read_journal(journal.path)
-        study.open(spec.space.paper_point(), *spec.points, new=not past)
+        study.open(*spec.first_points, new=not past)
         plateau = Plateau(spec.patience)
         for event in past:
             plateau(event)

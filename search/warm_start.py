@@ -2,10 +2,12 @@
 
 Their trials are not trials of this search: they have no number, cost nothing, fill no rung and
 stand in no table. TPE sees them beside the study's own (`search.tpe`), oldest of all. What carries
-over is the gain over the paper's values: scores are shifted so that both searches' trial 0 agree,
-since another loss, encoder or head starts from another score. Settings are those that both search,
-of the loss alone where the encoder or what is tuned differs (as for `--start-from`). A trial with a
-value outside this search's ranges is left out: moved to the end of a range it would praise that.
+over is the gain over the paper's values: scores are shifted so that the trials with these agree in
+both searches, since another loss, encoder or head starts from another score. Settings are those
+that both search, of the loss alone where the encoder or what is tuned differs (as for
+`--start-from`). A trial with a value outside this search's ranges is left out: moved to the end of
+a range it would praise that. Where the loss is searched, the paper's values are those of the
+trial's own loss, and a loss that is not among the choices is a value outside the range.
 
 The trials are copied into the folder of the search: it resumes without the earlier ones.
 """
@@ -15,12 +17,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from search.by_loss import paper_trials
 from search.files import read_json, write_json
-from search.first_points import shared_settings
+from search.first_points import shared_settings, with_loss
 from search.preflight import find_search
 from search.results import SearchRecord, TrialRecord, load_search
 from search.spec import SearchSpec
-from spaces import Space
+from spaces import LOSS, Space
 from trainable.config import BEST_OBJECTIVE
 from trainable.errors import UsageError
 
@@ -44,7 +47,7 @@ class EarlierTrial:
     """To its last epoch; else it was stopped by ASHA."""
     curve: Curve
     paper_curve: Curve
-    """Of the paper's values in that search."""
+    """Of the paper's values of its loss in that search."""
 
 
 def earlier_trials(
@@ -74,25 +77,27 @@ def earlier_trials(
         )
     shared = shared_settings(record.spec, spec)
     dimensions = {dimension.name: dimension for dimension in spec.space.dimensions}
-    paper = _curve(record.paper) if record.paper else {}
-    found = tuple(
-        EarlierTrial(
-            params={setting: trial.params[setting] for setting in shared},
-            completed=trial.status == "completed",
-            curve=_curve(trial),
-            paper_curve=paper,
-        )
-        for trial in record.trials
-        if trial.status in _TOLD
-        and trial.best_epoch
-        and all(dimensions[setting].contains(trial.params[setting]) for setting in shared)
-    )
+    papers = {loss: _curve(trial) for loss, trial in paper_trials(record).items()}
+    found = []
+    for trial in record.trials:
+        told = with_loss(trial.params, record.spec)
+        params = {setting: told[setting] for setting in shared if setting in told}
+        inside = all(dimensions[setting].contains(value) for setting, value in params.items())
+        if trial.status in _TOLD and trial.best_epoch and params and inside:
+            found.append(
+                EarlierTrial(
+                    params=params,
+                    completed=trial.status == "completed",
+                    curve=_curve(trial),
+                    paper_curve=papers.get(told[LOSS], {}),
+                )
+            )
     if not shared or not found:
         raise UsageError(
             f"--warm-start {name}: it has no finished trial with settings that this search "
             "samples; name another search"
         )
-    return found
+    return tuple(found)
 
 
 def gather(spec: SearchSpec, fingerprint: str) -> tuple[EarlierTrial, ...]:
@@ -135,24 +140,26 @@ def read_warm_start(folder: Path) -> tuple[EarlierTrial, ...]:
 
 
 def as_optuna(
-    trials: Sequence[EarlierTrial], space: Space, paper_curve: Curve
+    trials: Sequence[EarlierTrial], space: Space, paper_curves: Mapping[str, Curve]
 ) -> list["FrozenTrial"]:
     """The trials as Optuna knows them, on the scale of this search.
 
     Args:
         trials: Of earlier searches.
         space: Of this one.
-        paper_curve: Of this one's trial 0 so far; empty before its first epoch.
+        paper_curves: Of this one's trials with the paper's values, by loss, once they are over.
     """
     import optuna
 
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     sampled = study.ask()
-    space.sample(sampled)
+    for dimension in space.dimensions:  # of all losses
+        dimension.suggest(sampled)
     distributions = sampled.distributions
     found = []
     for number, trial in enumerate(trials):
-        shift = _shift(paper_curve, trial.paper_curve)
+        loss = trial.params.get(LOSS, space.losses[0])
+        shift = _shift(paper_curves.get(loss, {}), trial.paper_curve)
         curve = {epoch: value + shift for epoch, value in trial.curve.items()}
         states = optuna.trial.TrialState
         frozen = optuna.trial.create_trial(
@@ -168,7 +175,7 @@ def as_optuna(
 
 
 def _shift(ours: Curve, theirs: Curve) -> float:
-    """What lies between both searches' trial 0, at the last epoch that both have."""
+    """What lies between the paper's values in both searches, at the last epoch that both have."""
     common = ours.keys() & theirs.keys()
     return ours[max(common)] - theirs[max(common)] if common else 0.0
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from spaces.dimension import Dimension, Value
-from spaces.space import Space
+from spaces.space import LOSS, Space
 from trainable.config import PAPER_LOSS_VALUES, TrialConfig, parse_setting, setting_names
 from trainable.errors import UsageError, unknown_name
 
@@ -32,16 +32,19 @@ def change_space(space: Space, changes: Mapping[str, Any]) -> Space:
         if name not in setting_names():
             raise unknown_name("setting in the space", name, setting_names())
         if name == "loss":
-            raise UsageError("space: 'loss' cannot be searched: a space is of one loss, see --loss")
+            raise UsageError("space: 'loss' has no place there: search several with --loss auto")
         old = dimensions.get(name)
         start = _new_dimension_start(space, name) if old is None else old
         dimensions[name] = _changed(start, change)
-    return Space(loss=space.loss, dimensions=tuple(dimensions.values()))
+    return dataclasses.replace(space, dimensions=tuple(dimensions.values()))
 
 
 def fix(space: Space, names: Iterable[str]) -> Space:
-    """Drop the dimensions that the user fixed; names that are not in the space do nothing."""
-    fixed = set(names)
+    """Drop the dimensions that the user fixed; names that are not in the space do nothing.
+
+    The choice of losses stays.
+    """
+    fixed = set(names) - {LOSS}
     kept = tuple(dimension for dimension in space.dimensions if dimension.name not in fixed)
     return dataclasses.replace(space, dimensions=kept)
 
@@ -61,7 +64,7 @@ class _Start:
 def _new_dimension_start(space: Space, name: str) -> _Start:
     if name in PAPER_LOSS_VALUES:
         return _Start(name, PAPER_LOSS_VALUES[name], role="scientific")
-    return _Start(name, getattr(TrialConfig(loss=space.loss), name))
+    return _Start(name, getattr(TrialConfig(loss=space.losses[0]), name))
 
 
 def _changed(start: Dimension | _Start, change: Any) -> Dimension:

@@ -1,9 +1,9 @@
 """A space as rows of text, for the console."""
 
 from spaces.dimension import Dimension
-from spaces.space import Space
+from spaces.space import Space, applies
 
-SPACE_COLUMNS = ("setting", "range", "scale", "paper", "role", "reason")
+SPACE_COLUMNS = ("setting", "range", "scale", "paper", "role", "reason", "losses")
 
 
 def space_rows(space: Space) -> list[tuple[str, ...]]:
@@ -16,9 +16,16 @@ def space_rows(space: Space) -> list[tuple[str, ...]]:
             "-" if dimension.paper is None else _text(dimension.paper),
             dimension.role,
             dimension.reason,
+            _losses(space, dimension.name),
         )
         for dimension in space.dimensions
     ]
+
+
+def _losses(space: Space, name: str) -> str:
+    """Those that have the setting, if not all of them do."""
+    having = [loss for loss in space.losses if applies(name, loss)]
+    return "" if len(having) == len(space.losses) else ", ".join(having)
 
 
 def _range(dimension: Dimension) -> str:

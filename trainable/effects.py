@@ -2,7 +2,7 @@
 
 A setting is looked at where it acts, by the code that trials run:
 
-    loss       its hyperparameters and formula: loss and gradient on the labels of many documents
+    loss       it, its hyperparameters and formula: value and gradient on many documents' labels
     schedule   learning rate, its course, epochs, batch: the rate of every step, the batches' size
     length     word pieces: how the documents are cut
     update     all others: the parameters after two real steps on a few documents
@@ -38,7 +38,7 @@ Aspect = Literal["loss", "schedule", "length", "update"]
 
 SAME: Final = 1e-7
 """Relative differences up to here are lost in float32, in which trials compute."""
-_LOSS_SETTINGS: Final = (*PAPER_LOSS_VALUES, "mu", "loss_formula")
+_LOSS_SETTINGS: Final = ("loss", *PAPER_LOSS_VALUES, "mu", "loss_formula")
 _SCHEDULE_SETTINGS: Final = (
     *("learning_rate", "lr_schedule", "warmup_fraction", "epochs", "batch_size"),
 )

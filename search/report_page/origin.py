@@ -30,7 +30,7 @@ def origin_section(record: SearchRecord) -> Section:
             else []
         ),
         ("encoder", f"{config.encoder}, {config.max_length} word pieces, tune {config.tune}"),
-        ("loss", f"{config.loss} ({config.loss_formula} formula)"),
+        ("loss", f"{spec.space.loss} ({config.loss_formula} formula)"),
         ("sampler", f"{spec.sampler}, seed {spec.seed}; training seed {config.seed}"),
         ("ASHA", _asha(record)),
         *(fact for origin in told for fact in _versions(origin, several=len(told) > 1)),

@@ -89,7 +89,7 @@ def build_page(
 def _subtitle(record: SearchRecord) -> str:
     config = record.spec.config
     frozen = " (frozen, a head is trained)" if config.tune == "head" else ""
-    return f"Loss {config.loss} on {config.dataset}, encoder {config.encoder}{frozen}"
+    return f"Loss {record.spec.space.loss} on {config.dataset}, encoder {config.encoder}{frozen}"
 
 
 def _status(record: SearchRecord, now: float) -> str:

@@ -31,7 +31,7 @@ def describe(
     config = spec["config"]
     data = dataset.get("name") or config["dataset"]
     parts = [
-        f"Loss **{config['loss']}** on **{data}** with encoder {config['encoder']}: "
+        f"Loss **{spec['space']['loss']}** on **{data}** with encoder {config['encoder']}: "
         f"{_trial_counts(translator)}. {_outcome(translator)}",
         _best(translator, config.get("objective", "micro_f1")),
         _test(report),

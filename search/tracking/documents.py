@@ -108,6 +108,7 @@ def spec_params(spec: Mapping[str, Any]) -> dict[str, str]:
     space = sampled(spec)
     fixed = {k: v for k, v in spec["config"].items() if k not in space and k != "data_path"}
     return {
+        "loss": str(spec["space"]["loss"]),  # `auto`, where trials differ in it
         **{name: str(value) for name, value in fixed.items()},
         **{f"space/{name}": json.dumps(value) for name, value in space.items()},
         **{

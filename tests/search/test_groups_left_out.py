@@ -35,7 +35,8 @@ def test_the_plot_of_the_groups(tmp_path):
 
 def test_the_table_of_scores():
     config = SimpleNamespace(dataset="file", loss="db")
-    record = SimpleNamespace(spec=SimpleNamespace(config=config))
+    spec = SimpleNamespace(config=config, trial_config=lambda _: config)
+    record = SimpleNamespace(spec=spec, best=None)
     summary = {"best": {"trial": 1}, "paper_values": None, "validation": report(), "test": report()}
     summary["baselines"] = []
     columns = scores_table(record, summary).columns

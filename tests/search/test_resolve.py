@@ -121,9 +121,9 @@ def test_own_data_need_no_dataset(tmp_path):
 
 def test_default_names():
     now = time.strptime("2024-05-06 07:08:09", "%Y-%m-%d %H:%M:%S")
-    assert default_name(TrialConfig(loss="cb-ntr"), now) == "cb-ntr-reuters-20240506-070809"
-    own = TrialConfig(loss="bce", dataset="file", data_path="/a/my news (1).jsonl")
-    assert default_name(own, now) == "bce-my-news-1--20240506-070809"
+    assert default_name(TrialConfig(), now, "cb-ntr") == "cb-ntr-reuters-20240506-070809"
+    own = TrialConfig(dataset="file", data_path="/a/my news (1).jsonl")
+    assert default_name(own, now, "bce") == "bce-my-news-1--20240506-070809"
 
 
 def test_a_relative_runs_folder_becomes_absolute(monkeypatch, tmp_path):

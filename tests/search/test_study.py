@@ -12,7 +12,8 @@ import pytest
 from optuna.trial import TrialState
 
 from search.outcome import Outcome
-from search.study import STUDY_FILE, SearchStudy, curve_of, startup_trials
+from search.samplers import startup_trials
+from search.study import STUDY_FILE, SearchStudy, curve_of
 from spaces import space_for
 from tests.small_search import ROOT
 from trainable.errors import UsageError

@@ -134,7 +134,7 @@ def test_scores_are_shifted_by_what_lies_between_the_papers_values():
         params={"gamma": 1.0}, completed=True, curve={1: 0.5, 2: 0.7}, paper_curve={1: 0.4, 2: 0.5}
     )
     stopped = dataclasses.replace(told, completed=False, curve={1: 0.5})
-    both = as_optuna([told, stopped], SPACE, {1: 0.6, 2: 0.75, 3: 0.8})
+    both = as_optuna([told, stopped], SPACE, {"db": {1: 0.6, 2: 0.75, 3: 0.8}})
     assert [t.state for t in both] == [TrialState.COMPLETE, TrialState.PRUNED]
     assert [t.number for t in both] == [-2, -1]
     assert both[0].value == pytest.approx(0.95)  # 0.7 + (0.75 - 0.5)

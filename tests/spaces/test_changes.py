@@ -79,7 +79,10 @@ def test_without_the_papers_value_trial_0_takes_the_nearest(text, name, nearest)
     ("changes", "message"),
     [
         ({"gama": [1, 2]}, "unknown setting in the space 'gama': did you mean 'gamma'? Allowed: "),
-        ({"loss": ["db", "fl"]}, "space: 'loss' cannot be searched: a space is of one loss, "),
+        (
+            {"loss": ["db", "fl"]},
+            "space: 'loss' has no place there: search several with ",
+        ),
         (
             {"cb_beta": [0.9, 0.99]},
             "space: loss 'db' has no hyperparameter 'cb_beta': its formula uses gamma, alpha, "

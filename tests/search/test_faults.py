@@ -20,8 +20,8 @@ from search.files import write_json
 from search.journal import read_journal
 from tests.small_search import ROOT, make_folder, small_spec
 from tests.tiny import tiny_encoder
-from tests.two_nodes import two_nodes
 from tests.tracked import same_as_fresh
+from tests.two_nodes import two_nodes
 from tests.words import words_everywhere
 from trainable.config import TrialConfig
 

@@ -172,6 +172,7 @@ def test_every_end_is_told_as_what_it_was(tmp_path, scratch_root):
         "study.db",
         *("summary.json", "trials.csv"),  # of words_everywhere
         "test_report.json",
+        "tracking.lock",
         "weights",
     }
 

@@ -18,6 +18,7 @@ import torch
 from transformers import BertModel
 
 from tests.tiny import encoded_split, tiny_encoded, tiny_encoder
+from trainable import extractor as extractor_module
 from trainable import features as features_module
 from trainable.config import TrialConfig
 from trainable.datasets.records import SPLITS
@@ -169,7 +170,7 @@ def test_no_memory_is_one_line(tmp_path, config, monkeypatch, error):
 def pooled(monkeypatch):
     """Everything is worth a pool, and has several parts for each process."""
     monkeypatch.setattr(features_module, "_WORTH_A_POOL", 10)
-    monkeypatch.setitem(features_module._MAX_TOKENS, "cpu", 200)
+    monkeypatch.setitem(extractor_module._MAX_TOKENS, "cpu", 200)
 
 
 @pytest.mark.slow
@@ -223,7 +224,7 @@ import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 import pickle, sys, time
 from pathlib import Path
-from trainable import features
+from trainable import extractor, features
 from trainable.config import TrialConfig
 
 def on_progress(split, done, total):
@@ -232,7 +233,7 @@ def on_progress(split, done, total):
         time.sleep(60)
 
 if __name__ == "__main__":
-    features._WORTH_A_POOL, features._MAX_TOKENS["cpu"] = 10, 20
+    features._WORTH_A_POOL, extractor._MAX_TOKENS["cpu"] = 10, 20
     config = TrialConfig(encoder=sys.argv[1], max_length=32, tune="head", precision="fp32")
     folder = Path(sys.argv[2])
     data = pickle.loads((folder / "data").read_bytes())

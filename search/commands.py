@@ -36,28 +36,13 @@ def resume(options: argparse.Namespace, terminal: Terminal) -> int:
     """Continue or extend a search."""
     if options.restart is not None:
         return _supervised(_with_total_trials(options), options.name, terminal)
-    from search.resume import ResumeRequest
+    from search.resume import ResumeRequest, resume_changes
     from search.run import resume_search
-    from search.tracking.check import absolute_uri
 
-    said = {
-        "trials": options.trials,
-        "time_budget_s": options.time_budget,
-        "compute_budget_s": options.compute_budget,
-        "disk_budget_gib": options.disk_budget,
-        "patience": options.patience,
-        "storage": absolute_uri(options.storage),
-        "confirm": options.confirm,
-        "seeds": options.seeds,
-        "hang_timeout_s": options.hang_timeout,
-        "address": options.address,
-        "tracking_uri": absolute_uri(options.tracking_uri),
-    }
-    changes = {name: value for name, value in said.items() if value is not None}
     request = ResumeRequest(
         name=options.name,
         runs_dir=options.runs_dir,
-        changes=changes,
+        changes=resume_changes(vars(options)),
         add_trials=options.add_trials,
         accept_changes=options.accept_changes,
     )

@@ -4,10 +4,11 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import IO
+from typing import IO, Self
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from trainable.errors import one_line
 
@@ -18,6 +19,11 @@ class Terminal:
     def __init__(self, out: Console | None = None, err: Console | None = None) -> None:
         self.out = out or _console()
         self.err = err or _console(stderr=True)
+
+    @classmethod
+    def quiet(cls) -> Self:
+        """One that prints warnings and errors alone."""
+        return cls(out=_console(quiet=True))
 
     def say(self, text: str = "", style: str | None = None) -> None:
         """One line of text, never wrapped, so that paths and links can be copied."""
@@ -36,10 +42,12 @@ class Terminal:
     @contextlib.contextmanager
     def progress(self, words: str = "features of {}") -> Iterator[Callable[[str, int, int], None]]:
         """Bars with the time left; gives what is called with (what, done, total)."""
+        if not self.out.is_terminal:  # there, even hidden bars leave an empty line
+            yield lambda *_: None
+            return
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
         tasks: dict[str, TaskID] = {}
-        seen = self.out.is_terminal  # elsewhere it would leave an empty line
-        with Progress(*columns, console=self.out, transient=True, disable=not seen) as bars:
+        with Progress(*columns, console=self.out, transient=True) as bars:
 
             def update(what: str, done: int, total: int) -> None:
                 if what not in tasks:
@@ -70,13 +78,13 @@ class Terminal:
             stream.flush()
 
     def _line(self, label: str, style: str, text: str) -> None:
-        self.err.print(label, style=style, end="", markup=False)
-        self.err.print(text, markup=False, soft_wrap=True)
+        # one piece: a notebook shows each in a box of its own
+        self.err.print(Text.assemble((label, style), text), markup=False, soft_wrap=True)
 
 
-def _console(*, stderr: bool = False) -> Console:
+def _console(*, stderr: bool = False, quiet: bool = False) -> Console:
     # cells of tables ask the console, whatever `print` was told
-    return Console(highlight=False, markup=False, emoji=False, stderr=stderr)
+    return Console(highlight=False, markup=False, emoji=False, stderr=stderr, quiet=quiet)
 
 
 def drop_output(stream: IO[str] | None = None) -> None:

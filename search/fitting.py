@@ -79,6 +79,7 @@ def _run_config(name: str, scratch: Path, switch: "StopSwitch", recorder: "Recor
         stop=switch,
         callbacks=[recorder, ActorReaper(switch)],
         verbose=0,
+        progress_reporter=tune.CLIReporter(),  # silent; the default is an empty box in notebooks
         failure_config=tune.FailureConfig(max_failures=_MAX_FAILURES),
         checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
     )

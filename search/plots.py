@@ -27,6 +27,9 @@ VERMILION: Final = "#D55E00"
 GREY: Final = "#8A8A8A"
 INK: Final = "#222222"
 
+FIGURES: Final = ("learning_curves", "threshold_curve", "groups")
+"""Their names, and those of their files."""
+
 _SIZE: Final = (8.0, 4.8)  # inches
 _DPI: Final = 120
 _TRIAL_COLOURS: Final = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", VERMILION)
@@ -43,25 +46,29 @@ def draw_plots(record: "SearchRecord", published: "PublishedRow | None" = None) 
     Returns:
         The files written.
     """
-    folder = record.folder / "plots"
-    written = []
+    found = figures(record, published)
+    return tuple(
+        _save(figure, record.folder / "plots" / f"{name}.png") for name, figure in found.items()
+    )
+
+
+def figures(record: "SearchRecord", published: "PublishedRow | None" = None) -> "dict[str, Figure]":
+    """Those of `FIGURES` that the record has data for, by name."""
+    found = {}
     if any(trial.epochs for trial in record.trials):
         judged = objective_words(record.spec.config.objective)
-        path = folder / "learning_curves.png"
-        written.append(draw_learning_curves(record.trials, path, judged))
+        found["learning_curves"] = learning_curves_figure(record.trials, judged)
     if record.test_report is not None:
-        curve, bars = folder / "threshold_curve.png", folder / "groups.png"
-        written.append(draw_threshold_curve(record.test_report, curve))
-        written.append(draw_groups(record.test_report, bars, published))
-    return tuple(written)
+        found["threshold_curve"] = threshold_figure(record.test_report)
+        found["groups"] = groups_figure(record.test_report, published)
+    return found
 
 
-def draw_threshold_curve(report: Mapping[str, Any], path: Path) -> Path:
+def threshold_figure(report: Mapping[str, Any]) -> "Figure":
     """Micro-F1 and macro-F1 over the threshold, and the threshold that validation chose.
 
     Args:
         report: of `trainable.evaluation.evaluation_report`; F1 in [0, 1].
-        path: the PNG to write.
     """
     curve = report["threshold_curve"]
     figure, axes = _canvas(
@@ -88,17 +95,14 @@ def draw_threshold_curve(report: Mapping[str, Any], path: Path) -> Path:
         frameon=False,
         fontsize=9,
     )
-    return _save(figure, path)
+    return figure
 
 
-def draw_groups(
-    report: Mapping[str, Any], path: Path, published: "PublishedRow | None" = None
-) -> Path:
+def groups_figure(report: Mapping[str, Any], published: "PublishedRow | None" = None) -> "Figure":
     """Micro-F1 and macro-F1 of all, head, medium and tail labels, beside the paper's if given.
 
     Args:
         report: of `trainable.evaluation.evaluation_report`; F1 in [0, 1].
-        path: the PNG to write.
         published: the paper's values, in per cent.
     """
     figure, axes = _canvas(f"F1 by label frequency, {report['split']} set", "", "F1 (%)")
@@ -129,17 +133,14 @@ def draw_groups(
     axes.set_ylim(0, 112)
     axes.set_yticks(range(0, 101, 20))
     axes.legend(loc="upper right", ncols=len(series), frameon=False, fontsize=9)
-    return _save(figure, path)
+    return figure
 
 
-def draw_learning_curves(
-    trials: Sequence["TrialRecord"], path: Path, judged: str = "micro-F1"
-) -> Path:
+def learning_curves_figure(trials: Sequence["TrialRecord"], judged: str = "micro-F1") -> "Figure":
     """The validation objective of every trial by epoch; those that ended early are faded.
 
     Args:
-        trials: of one search; those without an epoch are left out.
-        path: the PNG to write.
+        trials: of one search, at least one with an epoch; those without are left out.
         judged: the objective, in words.
     """
     from matplotlib.ticker import MaxNLocator
@@ -165,7 +166,7 @@ def draw_learning_curves(
         title_fontsize=9,
         alignment="left",
     )
-    return _save(figure, path)
+    return figure
 
 
 def _draw_trial(axes: "Axes", trial: "TrialRecord", rank: int, *, named: bool) -> None:

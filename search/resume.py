@@ -3,7 +3,8 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from search import confirm, preflight
 from search.confirmation import SEEDS_ALONE
@@ -22,8 +23,22 @@ from search.provenance import add_origin, describe_origin, origins
 from search.results import DATASET_NAME, SearchRecord
 from search.spec import SPEC_NAME, SearchSpec
 from search.tables import differences_table
+from search.tracking.check import absolute_uri
 from trainable.errors import UsageError
 from trainable.paths import expand
+
+RESUME_OPTIONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "time_budget": "time_budget_s",
+        "compute_budget": "compute_budget_s",
+        "disk_budget": "disk_budget_gib",
+        "hang_timeout": "hang_timeout_s",
+        **{name: name for name in ("trials", "patience", "confirm", "seeds", "address")},
+        **{name: name for name in ("storage", "tracking_uri")},
+    }
+)
+"""Options that give a field of SearchSpec another value, and that field."""
+_ADDRESSES: Final = ("storage", "tracking_uri")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +55,14 @@ class ResumeRequest:
     """Trials beyond those that the search has; not with `trials` in `changes`."""
     accept_changes: bool = False
     """Whether to go on with other code, versions or settings."""
+
+
+def resume_changes(options: Mapping[str, Any]) -> dict[str, Any]:
+    """`ResumeRequest.changes` from the options of `resume`; None: not said."""
+    changes = {field: options.get(name) for name, field in RESUME_OPTIONS.items()}
+    for name in _ADDRESSES:
+        changes[name] = absolute_uri(changes[name])
+    return {field: value for field, value in changes.items() if value is not None}
 
 
 def resumed_spec(request: ResumeRequest) -> SearchSpec:

@@ -74,28 +74,38 @@ def write_summary(record: SearchRecord) -> dict[str, Any]:
 
 
 def write_trials(record: SearchRecord, path: Path) -> None:
-    """One row a trial: how it ended and why it started again, its best epoch, what was sampled."""
+    """`trial_rows` as CSV."""
+    columns, rows = trial_rows(record)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def trial_rows(record: SearchRecord) -> tuple[list[str], list[list[Any]]]:
+    """The columns and a row a trial: how it ended, its best epoch, what was sampled.
+
+    None where there is nothing.
+    """
     scores = [f"val/{score}" for score in SCORES]
     groups = [f"val/{group}/{score}" for group in GROUPS for score in SCORES]
     params = list(dict.fromkeys(name for trial in record.trials for name in trial.params))
     head = ["trial", "attempt", "status", "reason", "restarts", "epochs"]
     head += ["objective", "best_epoch", "threshold"]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*head, *scores, *groups, "seconds", *(f"params/{name}" for name in params)])
-    for trial in record.trials:
-        metrics = trial.best_metrics
-        writer.writerow(
-            [
-                *(trial.number, trial.attempt, trial.status, trial.reason),
-                *("; ".join(trial.restarts), len(trial.epochs)),
-                *(trial.best_objective, trial.best_epoch, trial.best_threshold),
-                *(metrics.get(name) for name in (*scores, *groups)),
-                round(trial.ended - trial.started, 3) if trial.ended else None,
-                *(trial.params.get(name) for name in params),
-            ]
-        )
-    write_text(path, text.getvalue())
+    columns = [*head, *scores, *groups, "seconds", *(f"params/{name}" for name in params)]
+    rows = [
+        [
+            *(trial.number, trial.attempt, trial.status, trial.reason),
+            *("; ".join(trial.restarts), len(trial.epochs)),
+            *(trial.best_objective, trial.best_epoch, trial.best_threshold),
+            *(trial.best_metrics.get(name) for name in (*scores, *groups)),
+            round(trial.ended - trial.started, 3) if trial.ended else None,
+            *(trial.params.get(name) for name in params),
+        ]
+        for trial in record.trials
+    ]
+    return columns, rows
 
 
 def _trial(trial: TrialRecord) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from search.plots import draw_groups, draw_learning_curves, draw_plots, draw_threshold_curve
+from search.plots import _save, draw_plots, groups_figure, learning_curves_figure, threshold_figure
 from search.published import published_row
 from search.results import TrialRecord
 from tests.search_folder import TRIALS, epoch_metrics, test_report
@@ -53,21 +53,21 @@ def test_what_has_no_data_yet_is_not_drawn(tmp_path):
 
 @pytest.mark.parametrize("published", [None, published_row("reuters", "bce")])
 def test_the_same_data_give_the_same_bytes(tmp_path, published):
-    first = draw_groups(test_report(), tmp_path / "a.png", published).read_bytes()
-    assert draw_groups(test_report(), tmp_path / "b.png", published).read_bytes() == first
+    first = _save(groups_figure(test_report(), published), tmp_path / "a.png").read_bytes()
+    assert _save(groups_figure(test_report(), published), tmp_path / "b.png").read_bytes() == first
     other = {**test_report(), "micro_f1": 0.5}
-    assert draw_groups(other, tmp_path / "c.png", published).read_bytes() != first
+    assert _save(groups_figure(other, published), tmp_path / "c.png").read_bytes() != first
 
 
 def test_the_threshold_is_in_the_picture(tmp_path):
-    first = draw_threshold_curve(test_report(), tmp_path / "a.png").read_bytes()
+    first = _save(threshold_figure(test_report()), tmp_path / "a.png").read_bytes()
     other = {**test_report(), "threshold": 0.6}
-    assert draw_threshold_curve(other, tmp_path / "b.png").read_bytes() != first
+    assert _save(threshold_figure(other), tmp_path / "b.png").read_bytes() != first
 
 
 def test_many_trials_fit(tmp_path):
     trials = [trial(number % len(TRIALS)) for number in range(60)]
-    assert size(draw_learning_curves(trials, tmp_path / "a.png")) == (960, 576)
+    assert size(_save(learning_curves_figure(trials), tmp_path / "a.png")) == (960, 576)
 
 
 def test_no_pyplot_and_no_display(tmp_path):

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 import subprocess
 import sys
@@ -39,7 +40,7 @@ MADE = re.compile(r"the user (\w+) has the password (\S+) \(shown this once, kep
 
 @pytest.fixture(scope="module")
 def database():
-    with served_postgres() as postgres:
+    with served_postgres("max_connections=200") as postgres:  # of two workers
         yield postgres
 
 
@@ -140,6 +141,32 @@ def test_users_of_a_team_share_an_experiment_and_delete_only_their_own(server, u
     assert granted["ann"] == {"read", "log", "create", "delete"}
 
 
+def test_whose_the_experiment_is_may_delete_in_it(server, users, run_of_ann):
+    """Rights go by experiment: ann made it; bob has a run, an artifact and a model there."""
+    experiment, _ = run_of_ann
+
+    def by(name, path, **options):
+        return server.ask(path, user=users[name], **options)
+
+    _, text = by("bob", f"{RUNS}/create", body={"experiment_id": experiment})
+    run = json.loads(text)["run"]["info"]["run_id"]
+    artifact = f"{ARTIFACTS}/{experiment}/{run}/artifacts/a.txt"
+    assert by("bob", artifact, method="PUT", body=b"of bob")[0] == 200
+    model = {"name": "model of bob"}
+    models = "/api/2.0/mlflow/registered-models"
+    assert by("bob", f"{models}/create", body=model)[0] == 200
+    for name in ("bob", "rita"):
+        assert by(name, f"{RUNS}/delete", body={"run_id": run})[0] == 403
+        assert by(name, artifact, method="DELETE")[0] == 403
+        body = {"experiment_id": experiment}
+        assert by(name, "/api/2.0/mlflow/experiments/delete", body=body)[0] == 403
+    for name in ("ann", "rita"):
+        assert by(name, f"{models}/get?name=model%20of%20bob")[0] == 403
+        assert by(name, artifact) == (200, "of bob")
+    assert by("ann", artifact, method="DELETE")[0] == 200
+    assert by("ann", f"{RUNS}/delete", body={"run_id": run})[0] == 200
+
+
 def test_a_user_without_a_role_sees_nothing(server, run_of_ann):
     body = {"username": "norole", "password": "long-enough-for-it"}
     assert server.ask("/api/2.0/mlflow/users/create", user=admin(server), body=body)[0] == 200
@@ -208,7 +235,7 @@ def test_what_the_database_says_before_mlflow_opens_it(server, database, tmp_pat
         return ServerSettings(runs_dir=tmp_path, database=address, database_password_file=path)
 
     assert server.ask("/health")[0] == 200
-    assert probe(settings(DATABASE_PASSWORD)) == DatabaseFacts(connections=97, has_admin=True)
+    assert probe(settings(DATABASE_PASSWORD)) == DatabaseFacts(connections=197, has_admin=True)
     with pytest.raises(StoreError, match="password authentication failed for user") as caught:
         probe(settings("some-other-password"))
     assert "some-other-password" not in str(caught.value)
@@ -242,14 +269,6 @@ def test_no_secret_is_in_a_file_or_on_a_command_line(server, users):
         assert (server.runs / name).stat().st_mode & 0o777 == 0o600
 
 
-def test_a_later_start_needs_no_password_and_keeps_users(server, users):
-    assert server.stop() == 0
-    server.start()
-    assert len(server.said) == 1  # no password
-    assert server.ask(SEARCH, user=admin(server))[0] == 200
-    assert server.ask(SEARCH, user=users["ann"])[0] == 200
-
-
 def test_passwords_change_and_users_go(server):
     def status(password):
         return server.ask(SEARCH, user=("eva", password))[0]
@@ -267,6 +286,18 @@ def test_passwords_change_and_users_go(server):
     assert (status("the-first-of-eva"), status("the-second-of-eva")) == (401, 200)
     assert server.command("remove-user", "eva").returncode == 0
     assert status("the-second-of-eva") == 401
+
+
+def test_a_later_start_needs_no_password_and_keeps_users(server, users):
+    """With as many workers as there is room for, through `mlflow server`; one needs none."""
+    assert server.stop() == 0
+    server.start("--workers", "auto")
+    assert len(server.said) == 1  # no password
+    assert server.ask(SEARCH, user=admin(server))[0] == 200
+    assert server.ask(SEARCH, user=users["ann"])[0] == 200
+    room = min(2, len(os.sched_getaffinity(0)))
+    spawned = ["spawn_main" in " ".join(process.cmdline()) for process in server.processes()]
+    assert sum(spawned) == (room if room > 1 else 0)
 
 
 def test_the_proxy_has_tls_and_lets_through_what_a_search_needs(server, users, proxy):

@@ -4,6 +4,7 @@ faults to order, in this process.
 
 import contextlib
 import hashlib
+import itertools
 import json
 import threading
 import time
@@ -131,12 +132,13 @@ def answers(status, body=b"", kind="text/plain", **headers):
     return fault
 
 
-def sleeps(seconds, path=""):
-    """A fault: requests to addresses with `path` in them take so long."""
+def sleeps(seconds, path="", times=None):
+    """A fault: requests to addresses with `path` in them take so long, or the first `times`."""
+    naps = itertools.repeat(seconds) if times is None else iter([seconds] * times)
 
     def fault(environ, _):
         if path in environ["PATH_INFO"]:
-            time.sleep(seconds)
+            time.sleep(next(naps, 0))
 
     return fault
 

@@ -354,7 +354,10 @@ def test_a_search_from_a_cluster_of_two_nodes(proxy, users, database, bucket, tm
                 RAY_AUTH_MODE="disabled",
             ),
         )
+        actors = machines.global_state.actor_table(None).values()
     assert done.returncode == 0, done.stdout + done.stderr
+    trained = [a["Address"]["NodeID"] for a in actors if "Trainable" in a["ActorClassName"]]
+    assert len(set(trained)) == 2, actors
     [search] = database.query(
         "SELECT run_uuid, experiment_id FROM runs WHERE name = 'from-two-nodes'"
     )
@@ -367,7 +370,10 @@ def test_a_search_from_a_cluster_of_two_nodes(proxy, users, database, bucket, tm
         "GROUP BY r.name, r.status ORDER BY r.name"
     )
     assert [row[:2] for row in rows] == [("trial-000", "FINISHED"), ("trial-001", "FINISHED")]
-    assert max(epochs for *_, epochs, _ in rows) == 2
+    journal = (tmp_path / "runs" / "from-two-nodes" / "journal.jsonl").read_text()
+    assert sum(epochs for *_, epochs, _ in rows) == journal.count('"event": "epoch"') >= 3
+    counted = f"SELECT count(*) FROM runs WHERE experiment_id = {experiment}"
+    assert database.query(counted) == [(3,)]  # the search and its trials
     assert min(parameters for *_, parameters in rows) >= 8  # the loss and what was searched
     assert {
         f"{PREFIX}/{experiment}/{run}/artifacts/{name}" for name in ("best.yaml", "spec.yaml")

@@ -23,6 +23,7 @@ from mlflow_server.sqlite_file import row_counts
 from mlflow_server.state import State
 
 ROOT = Path(__file__).resolve().parents[2]
+PASSWORD = "of-an-admin-here"
 EXPERIMENTS = "/api/2.0/mlflow/experiments/search?max_results=9"
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
@@ -136,8 +137,8 @@ def test_the_schema_is_the_one_that_we_expect(served):
     assert found["store"]["schema_fit"] == "current"
 
 
-def test_a_backup_of_it_serves_elsewhere(served, recorded, tmp_path):
-    """Made while it runs, restored to another folder, and read through a server there."""
+def test_a_backup_of_it_serves_elsewhere(served, recorded, tmp_path, monkeypatch):
+    """Made while it runs, restored to another folder, and read through a server with a login."""
     from mlflow import MlflowClient
 
     file = tmp_path / "b.tar.gz"
@@ -155,14 +156,19 @@ def test_a_backup_of_it_serves_elsewhere(served, recorded, tmp_path):
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow_server", "--port", str(port), "--runs-dir", str(new)],
+        [sys.executable, "-m", "mlflow_server", "--login", "--port", str(port)]
+        + ["--runs-dir", str(new)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
+        env={**os.environ, "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD},
     )
     try:
         assert process.stdout.readline() == f"MLflow serves {new} at {address} (Ctrl-C stops it)\n"
         assert command("status", "--runs-dir", new)[0] == 0
+        assert get(port, EXPERIMENTS)[0] == 401
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
         client = MlflowClient(address, address)
         for run_id, text in recorded:
             assert client.get_run(run_id).data.metrics == {"best/val/micro_f1": 0.75}

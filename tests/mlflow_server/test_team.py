@@ -1,5 +1,6 @@
 """A team's server for real: PostgreSQL, S3, login; who may do what, and a search from a cluster."""
 
+import dataclasses
 import gzip
 import json
 import os
@@ -235,7 +236,16 @@ def test_what_the_database_says_before_mlflow_opens_it(server, database, tmp_pat
         return ServerSettings(runs_dir=tmp_path, database=address, database_password_file=path)
 
     assert server.ask("/health")[0] == 200
-    assert probe(settings(DATABASE_PASSWORD)) == DatabaseFacts(connections=197, has_admin=True)
+    facts = DatabaseFacts(connections=197, has_admin=True)
+    assert probe(settings(DATABASE_PASSWORD)) == facts
+    # docs/deploy.md: what to do when the admin's password is lost; what he made stays his
+    body = {"name": "of the admin"}
+    create = "/api/2.0/mlflow/experiments/create"
+    assert server.ask(create, user=admin(server), body=body)[0] == 200
+    rename = "UPDATE users SET username = '{}', is_admin = {} WHERE username = '{}' RETURNING id"
+    assert len(database.query(rename.format("admin-before", "false", "admin"))) == 1
+    assert probe(settings(DATABASE_PASSWORD)) == dataclasses.replace(facts, has_admin=False)
+    assert len(database.query(rename.format("admin", "true", "admin-before"))) == 1
     with pytest.raises(StoreError, match="password authentication failed for user") as caught:
         probe(settings("some-other-password"))
     assert "some-other-password" not in str(caught.value)
@@ -284,6 +294,9 @@ def test_passwords_change_and_users_go(server):
     new = {"MLFLOW_NEW_USER_PASSWORD": "the-second-of-eva"}
     assert server.command("set-password", "eva", **new).returncode == 0
     assert (status("the-first-of-eva"), status("the-second-of-eva")) == (401, 200)
+    eva = ("eva", "the-second-of-eva")
+    create = "/api/2.0/mlflow/experiments/create"
+    assert server.ask(create, user=eva, body={"name": "of eva"})[0] == 200
     assert server.command("remove-user", "eva").returncode == 0
     assert status("the-second-of-eva") == 401
 

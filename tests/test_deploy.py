@@ -59,6 +59,17 @@ def test_no_secret_is_committed_or_sent_to_a_builder():
     assert [line[1:] for line in sent if line.startswith("!")] == copied
 
 
+def test_commands_shown_are_understood():
+    pages = [path for path in (ROOT / "docs").glob("*.md") if path.name != "cli.md"]
+    shown = []
+    for page in pages:
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        shown += re.findall(r"^ {4,}.*?(?:-m mlflow_server|--rm server)( .*)?$", text, re.M)
+    assert len(shown) >= 15
+    for words in shown:
+        parse(shlex.split(words, comments=True))
+
+
 def test_the_unit_runs_the_command_with_secrets_that_systemd_hands_over():
     program, module, name, *words = shlex.split(re.search(r"^ExecStart=(.+)$", UNIT, re.M)[1])
     assert (module, name) == ("-m", "mlflow_server")

@@ -155,9 +155,9 @@ def test_a_backup_of_it_serves_elsewhere(served, recorded, tmp_path, monkeypatch
 
     port = free_port()
     address = f"http://127.0.0.1:{port}"
+    arguments = ("--login", "--port", str(port), "--runs-dir", str(new))
     process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow_server", "--login", "--port", str(port)]
-        + ["--runs-dir", str(new)],
+        [sys.executable, "-m", "mlflow_server", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,

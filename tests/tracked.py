@@ -10,6 +10,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from search.tracking import sync
 from search.tracking.store import connect
 from tests.search_folder import FIRST_PART, append_events, events, test_report
@@ -141,6 +143,17 @@ def sleeps(seconds, path="", times=None):
             time.sleep(next(naps, 0))
 
     return fault
+
+
+@contextlib.contextmanager
+def quickly():
+    """Recording looks and retries at once, gives up soon."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("search.tracking.recording._LOOK_S", 0.05)
+        patch.setattr("search.tracking.recording._RETRY_S", (0.1,))
+        patch.setattr("search.tracking.recording._CLOSING_RETRY_S", 0.1)
+        patch.setattr("search.tracking.recording._GIVE_UP_CLOSING_S", 0.6)
+        yield
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The real MLflow: started, used by clients, killed, backed up and restored. Two starts in all."""
+"""The real MLflow: used by clients, killed, backed up and restored. Three starts in all."""
 
 import json
 import os
@@ -21,6 +21,9 @@ from mlflow_server import migrating, processes, schema
 from mlflow_server.settings import ServerSettings
 from mlflow_server.sqlite_file import row_counts
 from mlflow_server.state import State
+from tests.search_folder import FIRST_PART, append_events, events, write_search_folder
+from tests.tracked import quickly, same_as_fresh, until
+from tests.tracked import recorded as recorded_live
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "of-an-admin-here"
@@ -54,13 +57,6 @@ def get(port, path, **headers):
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, ""
-
-
-def wait_for(condition, timeout_s=20.0):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 def opening(runs):
@@ -242,6 +238,37 @@ def migration_file(number):
     return path
 
 
+def test_a_search_whose_server_is_killed_and_started_again(served, tmp_path):
+    """MLflow's process ends with -9 in mid-search: the store is that of an undisturbed one."""
+    from search.tracking.recording import Recording
+    from search.tracking.replay import Replay
+    from search.tracking.store import connect
+
+    runs, port = served
+    uri = f"http://127.0.0.1:{port}"
+    fresh = tmp_path / "empty.db"
+    connect(f"sqlite:///{fresh}")._tracking_client.store.engine.dispose()
+    folder = write_search_folder(tmp_path / "demo-db", whole=False)
+    rows = events()[FIRST_PART:]
+    states = []
+    with quickly(), recorded_live(Recording(Replay(folder, uri), states.append)) as sent:
+        until(lambda: states)
+        for number, row in enumerate(rows):
+            append_events(folder, [row])
+            time.sleep(0.08)
+            if number == len(rows) // 2:
+                for pid in State.read(runs).leftovers():
+                    os.kill(pid, signal.SIGKILL)
+        until(lambda: len(states) == 2)
+        until(lambda: State.read(runs) is None)  # what supervised it has ended
+        assert command("start", "--port", port, "--runs-dir", runs)[0] == 0
+        until(lambda: len(states) == 3)
+    assert sent == [True]
+    assert [bool(state.problem) for state in states] == [False, True, False]
+    same_as_fresh(folder, uri, "demo", tmp_path, fresh)
+    assert "error: the MLflow server ended by itself" in (runs / "mlflow_server.log").read_text()
+
+
 def test_killed_it_leaves_nothing(served):
     """Last: the server of the other tests ends here."""
     runs, port = served
@@ -249,7 +276,7 @@ def test_killed_it_leaves_nothing(served):
     members = about.leftovers()
     assert members != []
     os.kill(about.pid, signal.SIGKILL)
-    wait_for(lambda: not any(processes.started(pid) for pid in (about.pid, *members)))
+    until(lambda: not any(processes.started(pid) for pid in (about.pid, *members)))
     with socket.create_server(("127.0.0.1", port)):
         pass
     assert command("status", "--runs-dir", runs)[0] == 3

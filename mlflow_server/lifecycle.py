@@ -150,7 +150,7 @@ def _serve(
         at_end.callback(state.forget, settings.runs_dir, server.token)
         at_end.callback(server.stop)  # before that; a second Ctrl-C does not disturb it
         with server.store.initialisation_lock():
-            if not server.store.database.exists():
+            if settings.is_embedded and not server.store.database.exists():
                 server.warm_up()
             try:
                 migrating.make_ready(settings, upgrade=upgrade, say=say)

@@ -157,9 +157,9 @@ class Server:
         host, port = self.settings.host, self.settings.port
         if status_of(host, port, "/health") != http.HTTPStatus.OK:
             return False
-        if self.settings.login:  # MLflow opens its stores before it asks who is there
+        if self.settings.login:  # the stores are open by then, and we have no user
             return True
-        answer = status_of(host, port, _EXPERIMENTS)  # the first request opens the store
+        answer = status_of(host, port, _EXPERIMENTS)
         if answer == http.HTTPStatus.INTERNAL_SERVER_ERROR:
             raise ServerError(
                 f"the MLflow server cannot open its store; {last_words(self.store.log)}"

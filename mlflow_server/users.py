@@ -2,8 +2,8 @@
 
 By default a user may do nothing with what others made. The role `searcher` reads and continues
 every experiment, since the searches of a team over one dataset share an experiment, but deletes
-only what is the user's own; `reader` only reads. A role is a row that the admin can change later;
-MLflow's one default permission would be the same for everyone.
+only in experiments that the user made; `reader` only reads. A role is a row that the admin can
+change later; MLflow's one default permission would be the same for everyone.
 """
 
 import base64

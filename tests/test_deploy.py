@@ -1,5 +1,6 @@
 """The files of deploy/ against the command that they run: options, names, versions, addresses."""
 
+import json
 import re
 import shlex
 import shutil
@@ -21,12 +22,13 @@ COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 NGINX = (DEPLOY / "nginx.conf").read_text()
 EXAMPLE = DEPLOY / "server.example.yaml"
+OF_COMPOSE = DEPLOY / "server.compose.yaml"
+CONFIG = "/etc/longtail-search/server.yaml"
 
 
-def settings(words):
-    """What the server would be told, with the example's file in the place of the one named."""
-    named = re.compile(r"/etc/longtail-search/server\.yaml")
-    return server_settings(parse([named.sub(str(EXAMPLE), word) for word in words]))
+def settings(words, config=EXAMPLE):
+    """What the server would be told, with our file in the place of the one named."""
+    return server_settings(parse([word.replace(CONFIG, str(config)) for word in words]))
 
 
 def test_the_example_is_a_team():
@@ -36,6 +38,36 @@ def test_the_example_is_a_team():
     assert said.allowed_hosts == ("mlflow.example.org",)
     assert f"server_name {said.allowed_hosts[0]};" in NGINX
     assert f"server {said.host}:{said.port};" in NGINX
+
+
+def test_compose_is_told_what_the_example_explains():
+    def names(path):
+        return set(yaml.safe_load(path.read_text()))
+
+    assert names(OF_COMPOSE) == names(EXAMPLE)
+
+
+def test_no_secret_is_committed_or_sent_to_a_builder():
+    beside = [path for path in re.findall(r"\./([\w.]+)", (DEPLOY / "compose.yaml").read_text())]
+    own = {name for name in beside if not (DEPLOY / name).exists()}
+    assert own == {"server.yaml", "secrets", "state", "tls"}
+    ignored = (ROOT / ".gitignore").read_text()
+    assert all(f"/deploy/{name}" in ignored for name in own)
+    sent = (ROOT / ".dockerignore").read_text().splitlines()
+    copied = re.findall(r"^COPY (\S+)", DOCKERFILE, re.M)
+    assert "*" in sent
+    assert [line[1:] for line in sent if line.startswith("!")] == copied
+
+
+def test_commands_shown_are_understood():
+    pages = [path for path in (ROOT / "docs").glob("*.md") if path.name != "cli.md"]
+    shown = []
+    for page in pages:
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        shown += re.findall(r"^ {4,}.*?(?:-m mlflow_server|--rm server)( .*)?$", text, re.M)
+    assert len(shown) >= 15
+    for words in shown:
+        parse(shlex.split(words, comments=True))
 
 
 def test_the_unit_runs_the_command_with_secrets_that_systemd_hands_over():
@@ -63,18 +95,20 @@ def test_systemd_understands_the_unit(tmp_path):
 def test_compose_runs_the_command_beside_its_proxy_and_shows_nothing_else():
     services = COMPOSE["services"]
     server = services["server"]
-    said = settings(server["command"])
+    command = json.loads(re.search(r"^CMD (.+)$", DOCKERFILE, re.M)[1])
+    said = settings(command, OF_COMPOSE)
     assert said.login
     assert said.host == "127.0.0.1"
     assert server["network_mode"] == "service:proxy"
     assert f"http://127.0.0.1:{said.port}/health" in server["healthcheck"]["test"][-1]
     assert [name for name, service in services.items() if "ports" in service] == ["proxy"]
     mounted = [volume.split(":")[1] for volume in server["volumes"]]
-    assert str(said.runs_dir) in mounted
+    assert mounted == [CONFIG, str(said.runs_dir)]
+    assert CONFIG in command
     for path in (said.database_password_file, said.admin_password_file):
         assert path.parent == Path("/run/secrets")
         assert path.name in server["secrets"]
-    assert said.database.endswith("@postgres:5432/mlflow")
+    assert said.database.endswith("://mlflow@postgres:5432/mlflow")
     environment = services["postgres"]["environment"]
     assert (environment["POSTGRES_USER"], environment["POSTGRES_DB"]) == ("mlflow", "mlflow")
 

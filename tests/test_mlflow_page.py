@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from search.plots import draw_groups
+from search.plots import groups_figure
 from search.tracking import Tracker, sync
 from search.tracking.links import nested_link, search_link, trials_link, view_link
 from search.tracking.replay import Replay
@@ -32,7 +32,8 @@ def served(tmp_path_factory):
     """A search recorded into the very file that the server is serving; its replay and address."""
     runs = tmp_path_factory.mktemp("served") / "runs"
     folder = write_search_folder(runs / "demo-db")
-    draw_groups(test_report(), folder / "plots" / "groups.png")
+    (folder / "plots").mkdir(exist_ok=True)
+    groups_figure(test_report()).savefig(folder / "plots" / "groups.png")
     port = free_port()
     command = [sys.executable, "-m", "mlflow_server", "--port", str(port)]
     server = subprocess.Popen(

@@ -4,10 +4,13 @@ faults to order, in this process.
 
 import contextlib
 import hashlib
+import itertools
 import json
 import threading
 import time
 from pathlib import Path
+
+import pytest
 
 from search.tracking import sync
 from search.tracking.store import connect
@@ -131,14 +134,26 @@ def answers(status, body=b"", kind="text/plain", **headers):
     return fault
 
 
-def sleeps(seconds, path=""):
-    """A fault: requests to addresses with `path` in them take so long."""
+def sleeps(seconds, path="", times=None):
+    """A fault: requests to addresses with `path` in them take so long, or the first `times`."""
+    naps = itertools.repeat(seconds) if times is None else iter([seconds] * times)
 
     def fault(environ, _):
         if path in environ["PATH_INFO"]:
-            time.sleep(seconds)
+            time.sleep(next(naps, 0))
 
     return fault
+
+
+@contextlib.contextmanager
+def quickly():
+    """Recording looks and retries at once, gives up soon."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("search.tracking.recording._LOOK_S", 0.05)
+        patch.setattr("search.tracking.recording._RETRY_S", (0.1,))
+        patch.setattr("search.tracking.recording._CLOSING_RETRY_S", 0.1)
+        patch.setattr("search.tracking.recording._GIVE_UP_CLOSING_S", 0.6)
+        yield
 
 
 @contextlib.contextmanager

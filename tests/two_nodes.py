@@ -1,4 +1,4 @@
-"""A Ray cluster of a head without CPUs and two nodes of one each, on this machine."""
+"""A Ray cluster of two nodes with a CPU each, on this machine; the first is its head."""
 
 import contextlib
 import tempfile
@@ -10,7 +10,7 @@ from tests.small_search import ROOT
 
 @contextlib.contextmanager
 def two_nodes():
-    """Yields the cluster and its nodes."""
+    """Yields the cluster and the node that is not its head."""
     from ray.cluster_utils import Cluster
 
     size = {"object_store_memory": 100 * 2**20, "include_dashboard": False}
@@ -21,10 +21,10 @@ def two_nodes():
         patch.setenv("TMPDIR", scratch)  # short, or Ray's sockets do not fit
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("PYTHONPATH", str(ROOT))
-        found = Cluster(initialize_head=True, connect=False, head_node_args={"num_cpus": 0, **size})
+        found = Cluster(initialize_head=True, connect=False, head_node_args={"num_cpus": 1, **size})
         try:
-            nodes = [found.add_node(num_cpus=1, **size) for _ in range(2)]
+            node = found.add_node(num_cpus=1, **size)
             found.wait_for_nodes()
-            yield found, nodes
+            yield found, node
         finally:
             found.shutdown()

@@ -79,7 +79,7 @@ class TeamServer:
             "database_password_file: database_password\n"
             f"artifacts: s3://{BUCKET}/{PREFIX}\ns3_endpoint: {s3_address}\n"
             f"login: true\nallowed_hosts: [{PUBLIC_NAME}, 'localhost:{self.proxy_port}']\n"
-            "workers: auto\n"
+            "workers: 1\n"
         )
         self.password = None
         self.said = []
@@ -89,10 +89,10 @@ class TeamServer:
     def url(self):
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self):
+    def start(self, *arguments):
         self.said = []
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow_server", "--config", str(self.config)],
+            [sys.executable, "-m", "mlflow_server", "--config", str(self.config), *arguments],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""The real MLflow: started, used by clients, killed, backed up and restored. Two starts in all."""
+"""The real MLflow: used by clients, killed, backed up and restored. Three starts in all."""
 
 import json
 import os
@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -21,8 +22,12 @@ from mlflow_server import migrating, processes, schema
 from mlflow_server.settings import ServerSettings
 from mlflow_server.sqlite_file import row_counts
 from mlflow_server.state import State
+from tests.search_folder import FIRST_PART, append_events, events, write_search_folder
+from tests.tracked import quickly, same_as_fresh, until
+from tests.tracked import recorded as recorded_live
 
 ROOT = Path(__file__).resolve().parents[2]
+PASSWORD = "of-an-admin-here"
 EXPERIMENTS = "/api/2.0/mlflow/experiments/search?max_results=9"
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
@@ -55,33 +60,25 @@ def get(port, path, **headers):
         return error.code, ""
 
 
-def wait_for(condition, timeout_s=20.0):
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
+def opened(runs):
+    """As a search opens the store."""
+    from search.tracking.store import connect
 
-
-def opening(runs):
-    """A search that opens the store, in a process of its own."""
-    code = (
-        "import sys; from search.tracking.store import connect; "
-        "connect(f'sqlite:///{sys.argv[1]}/mlflow.db').search_experiments()"
-    )
-    return subprocess.Popen([sys.executable, "-c", code, str(runs)], cwd=ROOT)
+    return len(connect(f"sqlite:///{runs}/mlflow.db").search_experiments())
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """A detached server on a folder that two searches opened at the same time; its port."""
+    """A detached server on a folder that a search opened at the same time; its port."""
     runs = tmp_path_factory.mktemp("served") / "not yet" / "runs"
     port = free_port()
-    # MLflow alone crashes two of three that open a fresh database at the same time
-    clients = [opening(runs) for _ in range(2)]
-    code, out, err = command("start", "--port", port, "--runs-dir", runs)
+    with ThreadPoolExecutor(1) as beside:
+        # MLflow alone crashes one that opens a fresh database as well
+        client = beside.submit(opened, runs)
+        code, out, err = command("start", "--port", port, "--runs-dir", runs)
     assert (code, err) == (0, "")
     assert out.startswith(f"MLflow serves {runs} at http://127.0.0.1:{port}; `python -m")
-    assert [client.wait(120) for client in clients] == [0, 0]
+    assert client.result() == 1
     yield runs, port
     command("stop", "--runs-dir", runs)
 
@@ -137,8 +134,8 @@ def test_the_schema_is_the_one_that_we_expect(served):
     assert found["store"]["schema_fit"] == "current"
 
 
-def test_a_backup_of_it_serves_elsewhere(served, recorded, tmp_path):
-    """Made while it runs, restored to another folder, and read through a server there."""
+def test_a_backup_of_it_serves_elsewhere(served, recorded, tmp_path, monkeypatch):
+    """Made while it runs, restored to another folder, and read through a server with a login."""
     from mlflow import MlflowClient
 
     file = tmp_path / "b.tar.gz"
@@ -155,15 +152,20 @@ def test_a_backup_of_it_serves_elsewhere(served, recorded, tmp_path):
 
     port = free_port()
     address = f"http://127.0.0.1:{port}"
+    arguments = ("--login", "--port", str(port), "--runs-dir", str(new))
     process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow_server", "--port", str(port), "--runs-dir", str(new)],
+        [sys.executable, "-m", "mlflow_server", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
+        env={**os.environ, "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD},
     )
     try:
         assert process.stdout.readline() == f"MLflow serves {new} at {address} (Ctrl-C stops it)\n"
         assert command("status", "--runs-dir", new)[0] == 0
+        assert get(port, EXPERIMENTS)[0] == 401
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
         client = MlflowClient(address, address)
         for run_id, text in recorded:
             assert client.get_run(run_id).data.metrics == {"best/val/micro_f1": 0.75}
@@ -187,18 +189,7 @@ def test_an_older_database_is_migrated_by_mlflow(tmp_path):
     """One as an MLflow of some years ago left it: its first 20 migrations."""
     database = tmp_path / "mlflow.db"
     first = re.search(r'revision = "(\w+)"', migration_file(20).read_text())[1]
-    code = f"""
-import sqlalchemy
-from alembic import command
-from mlflow.store.db import utils
-engine = sqlalchemy.create_engine("sqlite:///{database}")
-utils.InitialBase.metadata.create_all(engine)
-config = utils._get_alembic_config(str(engine.url))
-with engine.begin() as connection:
-    config.attributes["connection"] = connection
-    command.upgrade(config, "{first}")
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
+    migrate_until(first, database)
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute(
             "INSERT INTO experiments (name, artifact_location, lifecycle_stage) "
@@ -214,6 +205,21 @@ with engine.begin() as connection:
         assert connection.execute("SELECT name FROM experiments").fetchall() == [("old",)]
         assert connection.execute("SELECT run_uuid FROM runs").fetchall() == [("r",)]
         assert connection.execute("PRAGMA quick_check").fetchall() == [("ok",)]
+
+
+def migrate_until(revision, database):
+    """What MLflow does with an empty file, up to that migration."""
+    import sqlalchemy
+    from alembic import command
+    from mlflow.store.db import utils
+
+    engine = sqlalchemy.create_engine(f"sqlite:///{database}")
+    utils.InitialBase.metadata.create_all(engine)
+    config = utils._get_alembic_config(str(engine.url))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
 
 
 def migration_file(number):
@@ -233,6 +239,37 @@ def migration_file(number):
     return path
 
 
+def test_a_search_whose_server_is_killed_and_started_again(served, tmp_path):
+    """MLflow's process ends with -9 in mid-search: the store is that of an undisturbed one."""
+    from search.tracking.recording import Recording
+    from search.tracking.replay import Replay
+    from search.tracking.store import connect
+
+    runs, port = served
+    uri = f"http://127.0.0.1:{port}"
+    fresh = tmp_path / "empty.db"
+    connect(f"sqlite:///{fresh}")._tracking_client.store.engine.dispose()
+    folder = write_search_folder(tmp_path / "demo-db", whole=False)
+    rows = events()[FIRST_PART:]
+    states = []
+    with quickly(), recorded_live(Recording(Replay(folder, uri), states.append)) as sent:
+        until(lambda: states)
+        for number, row in enumerate(rows):
+            append_events(folder, [row])
+            time.sleep(0.08)
+            if number == len(rows) // 2:
+                for pid in State.read(runs).leftovers():
+                    os.kill(pid, signal.SIGKILL)
+        until(lambda: len(states) == 2)
+        until(lambda: State.read(runs) is None)  # what supervised it has ended
+        assert command("start", "--port", port, "--runs-dir", runs)[0] == 0
+        until(lambda: len(states) == 3)
+    assert sent == [True]
+    assert [bool(state.problem) for state in states] == [False, True, False]
+    same_as_fresh(folder, uri, "demo", tmp_path, fresh)
+    assert "error: the MLflow server ended by itself" in (runs / "mlflow_server.log").read_text()
+
+
 def test_killed_it_leaves_nothing(served):
     """Last: the server of the other tests ends here."""
     runs, port = served
@@ -240,7 +277,7 @@ def test_killed_it_leaves_nothing(served):
     members = about.leftovers()
     assert members != []
     os.kill(about.pid, signal.SIGKILL)
-    wait_for(lambda: not any(processes.started(pid) for pid in (about.pid, *members)))
+    until(lambda: not any(processes.started(pid) for pid in (about.pid, *members)))
     with socket.create_server(("127.0.0.1", port)):
         pass
     assert command("status", "--runs-dir", runs)[0] == 3

@@ -185,14 +185,14 @@ def cluster():
 
 def test_a_node_of_a_cluster_that_dies(tmp_path, cluster):
     """Both nodes have a trial; one goes down, and its trial starts again on the other."""
-    machines, nodes = cluster
+    machines, node = cluster
     # a node must not be between two trials when it goes down, nor the first trial over before
     where = {"address": machines.address, "cpus_per_trial": 1}
     spec = search_of(tmp_path, tmp_path / "encoder", step_s=2.0, **where)
     with resume(spec, "command") as child:
         wait_for(spec, child, "epoch", 0, 1)
         before, _ = wait_for(spec, child, "epoch", 1, 1)
-        machines.remove_node(nodes[0], allow_graceful=False)
+        machines.remove_node(node, allow_graceful=False)
         output, _ = child.communicate(timeout=200)
     assert child.returncode == 0, output
     assert_kept(spec, before)

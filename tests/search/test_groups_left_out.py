@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from search.plots import draw_groups
+from search.plots import groups_figure
 from search.tables import scores_table
 from tests.tiny import encoded_split
 from trainable.encoded import EncodedDataset
@@ -30,7 +30,8 @@ def report():
 
 
 def test_the_plot_of_the_groups(tmp_path):
-    assert draw_groups(report(), tmp_path / "groups.png").stat().st_size > 1000
+    groups_figure(report()).savefig(tmp_path / "groups.png")
+    assert (tmp_path / "groups.png").stat().st_size > 1000
 
 
 def test_the_table_of_scores():

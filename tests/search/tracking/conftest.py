@@ -6,7 +6,7 @@ import warnings
 import pytest
 
 from tests.search_folder import write_search_folder
-from tests.tracked import FaultyServer
+from tests.tracked import FaultyServer, quickly
 
 
 @pytest.fixture
@@ -51,9 +51,7 @@ def server(mlflow_app):
 
 
 @pytest.fixture
-def quick(monkeypatch):
+def quick():
     """Looks and retries at once, gives up soon."""
-    monkeypatch.setattr("search.tracking.recording._LOOK_S", 0.05)
-    monkeypatch.setattr("search.tracking.recording._RETRY_S", (0.1,))
-    monkeypatch.setattr("search.tracking.recording._CLOSING_RETRY_S", 0.1)
-    monkeypatch.setattr("search.tracking.recording._GIVE_UP_CLOSING_S", 0.6)
+    with quickly():
+        yield

@@ -133,7 +133,7 @@ def test_a_server_that_is_gone_for_a_while(tmp_path, server, fresh_database):
 def test_a_slow_server_gets_more_time_and_is_told_once(tmp_path, server, monkeypatch):
     monkeypatch.setenv(TIMEOUT, "1")
     folder = write_search_folder(tmp_path / "demo-db", dataset="slow", whole=False)
-    server.fault = sleeps(1.3, "runs/log-batch")
+    server.fault = sleeps(1.3, "runs/log-batch", times=2)
     states = []
     with recorded(Recording(Replay(folder, server.uri), states.append)):
         until(lambda: len(states) == 2)

@@ -10,7 +10,7 @@ import sqlite3
 import pytest
 from mlflow import MlflowClient
 
-from search.plots import draw_threshold_curve
+from search.plots import threshold_figure
 from search.tracking import sync
 from search.tracking.check import default_tracking_uri
 from search.tracking.links import trials_filter
@@ -76,7 +76,8 @@ def test_trials_are_nested_with_their_status_and_metrics(folder, client):
 
 
 def test_the_outcome_is_on_the_search(folder, client):
-    draw_threshold_curve(test_report(), folder / "plots" / "threshold_curve.png")
+    (folder / "plots").mkdir()
+    threshold_figure(test_report()).savefig(folder / "plots" / "threshold_curve.png")
     sync(folder)
     parent = runs_of(client)["demo-db"]
     metrics, run_id = parent.data.metrics, parent.info.run_id

@@ -16,6 +16,7 @@ from search.option_groups import (
     add_what,
     add_where,
 )
+from search.models.options import add_register
 from search.option_values import nearest_command, whole
 from trainable.errors import UsageError
 
@@ -32,7 +33,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     for add in (_add_run, _add_resume, _add_list, _add_show, _add_stop):
         add(commands)
-    for add in (_add_data, _add_space, _add_export, _add_report, add_baseline, _add_sync):
+    for add in (_add_data, _add_space, _add_export, _add_report, _add_sync):
+        add(commands)
+    for add in (add_baseline, add_register):
         add(commands)
     return parser
 

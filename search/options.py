@@ -4,6 +4,7 @@ import argparse
 from typing import Any, NoReturn
 
 from search.baseline.options import add_baseline
+from search.models.options import add_register
 from search.option_groups import (
     LOSSES,
     add_ahead,
@@ -16,7 +17,6 @@ from search.option_groups import (
     add_what,
     add_where,
 )
-from search.models.options import add_register
 from search.option_values import nearest_command, whole
 from trainable.errors import UsageError
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from search.credentials import scrub, without_credentials
 from search.tracking.check import absolute_uri, check_tracking, default_tracking_uri
+from search.tracking.links import version_link, where_to_look
 from trainable.errors import UsageError, UserError, one_line
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ def register(
     done = "registered" if version.new else "registered before, nothing was added:"
     terminal.say(f"{done} {version.name}, version {version.number}")
     terminal.say(f"serve    {serve_command(uri, version.name, version.number)}")
+    base, command = where_to_look(uri, runs_dir)
+    lines = [] if command is None else [command]
+    for line in (*lines, version_link(base, version.name, version.number)):
+        terminal.say(f"MLflow   {line}")
     return 0
 
 

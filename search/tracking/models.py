@@ -7,25 +7,22 @@ that is found: its test scores are its own, and must not become a second point o
 
 import contextlib
 import dataclasses
+import json
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import trainable
-from search.models.facts import ModelFacts, requirements
+from search.models.facts import ModelFacts
+from search.tracking.pyfunc import save_pyfunc
 from search.tracking.store import connect, experiment_id
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.models import ModelSignature
 
 DIGEST_TAG: Final = "hpo.model_digest"
-_EXAMPLE: Final = ("Wheat exports rose in May.",)
-_CODE: Final = Path(__file__).with_name("served_model.py")
 _UPLOAD_TIMEOUT_S: Final = "300"
 
 
@@ -66,71 +63,6 @@ def register_model(facts: ModelFacts, uri: str, name: str) -> Version:
         logged = _log(client, experiment, facts, parent)
     number = _create_version(client, uri, logged, facts, name)
     return Version(name=name, number=number, new=True, linked=linked)
-
-
-def save_pyfunc(facts: ModelFacts, path: Path, model: Any = None) -> None:
-    """Write the model as MLflow loads it.
-
-    Args:
-        facts: of the folder.
-        path: new folder.
-        model: an `mlflow.models.Model` that knows of its run; None: one that knows of none.
-    """
-    import mlflow.pyfunc
-    import pandas as pd
-
-    with tempfile.TemporaryDirectory() as folder:
-        # MLflow writes these paths into the model: none of them is to tell of this machine
-        stage = Path(folder)
-        ignored = shutil.ignore_patterns("__pycache__")
-        for source, name in (
-            (Path(trainable.__file__).parent, "trainable"),
-            (facts.folder, "model"),
-        ):
-            shutil.copytree(source, stage / name, ignore=ignored)
-        shutil.copyfile(_CODE, stage / _CODE.name)
-        mlflow.pyfunc.save_model(
-            path,
-            mlflow_model=model,
-            python_model=str(stage / _CODE.name),
-            artifacts={"model": str(stage / "model")},
-            code_paths=[str(stage / "trainable")],
-            signature=_signature(),
-            input_example=pd.DataFrame({"text": _EXAMPLE}),
-            pip_requirements=requirements(),
-            metadata=_metadata(facts),
-        )
-
-
-def _signature() -> "ModelSignature":
-    from mlflow.models import ModelSignature
-    from mlflow.types.schema import Array, ColSpec, DataType, ParamSchema, ParamSpec, Schema
-
-    return ModelSignature(
-        inputs=Schema([ColSpec(DataType.string, "text")]),
-        outputs=Schema(
-            [
-                ColSpec(Array(DataType.string), "predicted"),
-                ColSpec(Array(DataType.double), "probabilities"),
-            ]
-        ),
-        params=ParamSchema(
-            [ParamSpec("threshold", DataType.double, None), ParamSpec("top", DataType.long, None)]
-        ),
-    )
-
-
-def _metadata(facts: ModelFacts) -> dict[str, Any]:
-    """In the file `MLmodel`, for whoever has that alone."""
-    threshold = facts.threshold
-    return {
-        "threshold" if isinstance(threshold, float) else "thresholds": threshold,
-        "labels": list(facts.label_names),
-        "dataset": facts.dataset,
-        "data_fingerprint": facts.best.data_fingerprint,
-        "search": dict(facts.best.search),
-        "model_digest": facts.digest,
-    }
 
 
 def _known_version(client: "MlflowClient", facts: ModelFacts, name: str) -> str | None:
@@ -236,7 +168,18 @@ def _create_version(
             description=_description(facts),
             model_id=logged.model_id,
         )
+    _link(client, logged.model_id, {"name": name, "version": version.version})
     return str(version.version)
+
+
+def _link(client: "MlflowClient", model_id: str, version: Mapping[str, Any]) -> None:
+    """Let the page of the model lead to its versions, as `mlflow.register_model` does."""
+    from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
+
+    known = json.loads(client.get_logged_model(model_id).tags.get(MLFLOW_MODEL_VERSIONS, "[]"))
+    client.set_logged_model_tags(
+        model_id, {MLFLOW_MODEL_VERSIONS: json.dumps([*known, dict(version)])}
+    )
 
 
 @contextlib.contextmanager

@@ -58,8 +58,15 @@ def version(client):
     return client.get_model_version("longtail-words-db", "1")
 
 
-def files_of(version) -> Path:
-    return Path(version.source.removeprefix("file://"))
+def model_of(version) -> str:
+    """The id of the LoggedModel; a SQL registry keeps it in the source alone."""
+    return version.source.removeprefix("models:/")
+
+
+@pytest.fixture
+def files(client, version) -> Path:
+    where = client.get_model_version_download_uri(version.name, version.version)
+    return Path(where.removeprefix("file://"))
 
 
 def test_the_version_says_where_it_comes_from(made, client, version):
@@ -77,11 +84,11 @@ def test_the_version_says_where_it_comes_from(made, client, version):
     assert parent.info.status == "RUNNING"  # the search's run was not touched
     assert run.info.status == "FINISHED"
     assert "hpo.search_id" not in run.data.tags  # it is none of the search's trials
-    assert run.outputs.model_outputs[0].model_id == version.model_id
+    assert run.outputs.model_outputs[0].model_id == model_of(version)
 
 
 def test_the_models_page_has_settings_threshold_and_scores(made, client, version):
-    logged = client.get_logged_model(version.model_id)
+    logged = client.get_logged_model(model_of(version))
     assert (logged.status, logged.model_type) == ("READY", "text-classification")
     assert logged.params["threshold"] == "0.3"
     assert logged.params["head_hidden"] == "24"
@@ -90,10 +97,12 @@ def test_the_models_page_has_settings_threshold_and_scores(made, client, version
     assert scores["test/micro_f1"].value == made.report["micro_f1"]
     assert scores["test/tail/micro_f1"].value == made.report["tail"]["micro_f1"]
     assert scores["test/micro_f1"].dataset_name == "words"
+    versions = json.loads(logged.tags["mlflow.modelVersions"])
+    assert {"name": "longtail-words-db", "version": int(version.version)} in versions
 
 
-def test_what_is_stored(made, version):
-    about = yaml.safe_load((files_of(version) / "MLmodel").read_text())
+def test_what_is_stored(made, files):
+    about = yaml.safe_load((files / "MLmodel").read_text())
     signature = {key: json.loads(text) for key, text in about["signature"].items()}
     assert [column["name"] for column in signature["inputs"]] == ["text"]
     assert [column["name"] for column in signature["outputs"]] == ["predicted", "probabilities"]
@@ -101,11 +110,11 @@ def test_what_is_stored(made, version):
     assert about["metadata"]["threshold"] == 0.3
     assert about["metadata"]["labels"] == ["big", "good", "mean", "rare", "seldom"]
     assert about["metadata"]["search"] == {"name": "tiny", "trial": 3}
-    assert (files_of(version) / "requirements.txt").read_text().split() == requirements()
-    assert json.loads((files_of(version) / "input_example.json").read_text())["columns"] == ["text"]
-    names = {path.suffix for path in files_of(version).rglob("*") if path.is_file()}
+    assert (files / "requirements.txt").read_text().split() == requirements()
+    assert json.loads((files / "input_example.json").read_text())["columns"] == ["text"]
+    names = {path.suffix for path in files.rglob("*") if path.is_file()}
     assert not names & {".pkl", ".pickle", ".bin", ".pt", ".pyc"}
-    everything = (files_of(version) / "MLmodel").read_text()
+    everything = (files / "MLmodel").read_text()
     assert str(made.folder) not in everything  # no paths of this machine
     assert str(Path.cwd()) not in everything
 
@@ -115,6 +124,9 @@ def test_once_is_enough(made, registered, client, capsys):
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "registered before, nothing was added: longtail-words-db, version 1"
     assert out[1].endswith("--env-manager local --host 127.0.0.1 --port 5001")
+    assert out[2].startswith("MLflow   python -m mlflow_server --runs-dir ")
+    page = "http://127.0.0.1:5000/#/models/longtail-words-db/versions/1"
+    assert out[3] == f"MLflow   {page}?workflowType=machine_learning"
     assert len(client.search_model_versions("name = 'longtail-words-db'")) == 1
 
 
@@ -124,12 +136,12 @@ def test_another_name_shares_the_files_and_another_folder_is_another_version(
     uri = default_tracking_uri(registered)
     other = register_model(ModelFacts.read(made.folder), uri, "mine")
     assert (other.number, other.new, other.linked) == ("1", True, True)
-    assert client.get_model_version("mine", "1").model_id == version.model_id
+    assert model_of(client.get_model_version("mine", "1")) == model_of(version)
     folder = shutil.copytree(made.folder, tmp_path / "model")
     (folder / "README.md").write_text("# another\n")
     other = register_model(ModelFacts.read(folder), uri, "mine")
     assert (other.number, other.new) == ("2", True)
-    assert client.get_model_version("mine", "2").model_id != version.model_id
+    assert model_of(client.get_model_version("mine", "2")) != model_of(version)
 
 
 def test_what_fails_is_marked_and_can_be_tried_again(made, runs_dir, monkeypatch):
@@ -170,8 +182,8 @@ def expected(made, choice=None):
     return [[name for name, _ in labels] for labels in found]
 
 
-def test_it_loads_by_itself_and_without_pickle(made, version, tmp_path):
-    copy = shutil.copytree(files_of(version), tmp_path / "copy")
+def test_it_loads_by_itself_and_without_pickle(made, files, tmp_path):
+    copy = shutil.copytree(files, tmp_path / "copy")
     environment = os.environ | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
     done = subprocess.run(
         [sys.executable, "-c", LOAD, str(copy)],

@@ -17,6 +17,7 @@ COMMANDS = (
     ("search", "export"),
     ("search", "baseline"),
     ("search", "sync"),
+    ("search", "register"),
     ("trainable",),
     ("trainable", "predict"),
     ("trainable", "evaluate"),

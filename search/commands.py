@@ -191,10 +191,18 @@ def report(options: argparse.Namespace, terminal: Terminal) -> int:
     return 0
 
 
+def register(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Register a trained model."""
+    from search.models.register import register
+
+    where = options.tracking_uri, _runs_dir(options)
+    return register(options.model, options.name, *where, terminal)
+
+
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Terminal], int]]] = MappingProxyType(
     {"run": run, "resume": resume, "list": list_, "show": show, "stop": stop}
     | {"data": data, "space": space, "export": export, "report": report}
-    | {"baseline": baseline, "sync": sync}
+    | {"baseline": baseline, "sync": sync, "register": register}
 )
 
 

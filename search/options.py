@@ -4,6 +4,7 @@ import argparse
 from typing import Any, NoReturn
 
 from search.baseline.options import add_baseline
+from search.models.options import add_register
 from search.option_groups import (
     LOSSES,
     add_ahead,
@@ -32,7 +33,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     for add in (_add_run, _add_resume, _add_list, _add_show, _add_stop):
         add(commands)
-    for add in (_add_data, _add_space, _add_export, _add_report, add_baseline, _add_sync):
+    for add in (_add_data, _add_space, _add_export, _add_report, _add_sync):
+        add(commands)
+    for add in (add_baseline, add_register):
         add(commands)
     return parser
 

@@ -50,7 +50,7 @@ class PristineWeights:
                 config.json.
         """
         folder = resolve_encoder(encoder)
-        with _quiet(), seeded(0, torch.device("cpu")):
+        with quiet(), seeded(0, torch.device("cpu")):
             try:
                 bert, info = BertModel.from_pretrained(
                     folder,
@@ -207,8 +207,8 @@ def _head_seed(seed: int) -> int:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars and no remarks about heads that an encoder does not need."""
+def quiet() -> Iterator[None]:
+    """Transformers without progress bars and without remarks on what is meant to be so."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()

@@ -75,6 +75,7 @@ def _write(result: Retrained, folder: Path, name: str) -> None:
     config = copy.deepcopy(model.config)
     config.architectures = [type(model).__name__]
     config.threshold = result.best.threshold
+    config.dataset = result.dataset.name
     if settings.tune == "head":
         code = Path(head_model.__file__)
         layers = Path(head_layers.__file__)

@@ -19,6 +19,7 @@ from trainable.best import BestConfig
 from trainable.device import seeded
 from trainable.errors import UsageError, first_line
 from trainable.head_model import HeadConfig, HeadModel
+from trainable.model import quiet
 from trainable.paths import expand, is_folder
 from trainable.tokenization import TextReader
 
@@ -63,7 +64,8 @@ class SavedModel:
         values = _read_config(folder)
         names = _label_names(folder, values)
         model = _read_model(folder, values)
-        reader = TextReader.load(folder)
+        with quiet():  # a head's type is not among its own
+            reader = TextReader.load(folder)
         positions = model.config.max_position_embeddings
         if not 3 <= reader.max_length <= positions:
             raise _damaged(

@@ -17,6 +17,7 @@ be sent is sent by replaying again.
     reasons    MLflow's errors in plain words
     links      where to look
     baseline   a baseline's own run, told from its folder
+    models     a trained model -> the registry
     view       what is seen there: columns, order, charts
 """
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from search.tracking.check import DATABASE_NAME
+from search.credentials import without_credentials
+from search.tracking.check import DATABASE_NAME, database_path
 from trainable.config import BEST_OBJECTIVE
 
 LOCAL_SERVER: Final = "http://127.0.0.1:5000"
@@ -58,3 +59,16 @@ def nested_link(base: str, experiment_id: str) -> str:
 def search_link(base: str, experiment_id: str, run_id: str) -> str:
     """The page of one search: outcome, test metrics, plots, and links to its trials."""
     return f"{base}/#/experiments/{experiment_id}/runs/{run_id}?{urlencode([_MODE])}"
+
+
+def version_link(base: str, name: str, number: str) -> str:
+    """The page of one version of a registered model."""
+    return f"{base}/#/models/{quote(name, safe='')}/versions/{number}?{urlencode([_MODE])}"
+
+
+def where_to_look(uri: str, runs_dir: Path) -> tuple[str, str | None]:
+    """The address of the store's pages, and the command that serves them where none does yet."""
+    path = database_path(uri)
+    if path is None:
+        return (without_credentials(uri) or uri).rstrip("/"), None
+    return LOCAL_SERVER, server_command(path, uri, runs_dir)

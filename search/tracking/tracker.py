@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from search.credentials import without_credentials
-from search.tracking.check import database_path, default_tracking_uri
+from search.tracking.check import default_tracking_uri
 from search.tracking.links import (
-    LOCAL_SERVER,
     nested_link,
     search_link,
-    server_command,
     trials_link,
     view_link,
+    where_to_look,
 )
 from search.tracking.recording import State
 
@@ -97,11 +96,9 @@ class Tracker:
     @property
     def links(self) -> tuple[str, ...]:
         """Lines to print: where to look, and for a database the command that serves it."""
-        state, lines = self._state, []
-        database = database_path(self._uri)
-        if database is not None:
-            lines.append(server_command(database, self._uri, self._folder.parent))
-        base = LOCAL_SERVER if database else self._store.rstrip("/")
+        state = self._state
+        base, command = where_to_look(self._uri, self._folder.parent)
+        lines = [] if command is None else [command]
         experiment, run = state.experiment_id, state.run_id
         if experiment is None:
             return (*lines, base)

@@ -42,6 +42,7 @@ GOLDEN = {
     "export": {"name", "--trial", "-o", "--output", "--runs-dir"},
     "sync": {"name", "--all", "--tracking-uri", "--json", "--runs-dir"},
     "report": {"name", "-o", "--output", "--runs-dir"},
+    "register": {"model", "--name", "--tracking-uri", "--runs-dir"},
 }
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import pickle
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import f1_score
 
+from tests.tiny import encoded_split
 from tests.trained_folder import HEAD, MAX_LENGTH, train_folder
+from trainable import extractor
 from trainable.choice import Choice
 from trainable.errors import UsageError, UserError
-from trainable.inference import Predictor
+from trainable.inference import Predictor, over_threads
 from trainable.saved_model import SavedModel
 
 
@@ -70,6 +73,36 @@ def test_any_number_of_texts_goes_through_in_chunks(made, monkeypatch):
     np.testing.assert_allclose(predictor.probabilities(made.texts), whole, atol=1e-6)
     assert sizes == [16, 16, 16, 2]
     assert predictor.probabilities([]).shape == (0, 5)
+
+
+def test_threads_change_no_bit(made, monkeypatch):
+    monkeypatch.setitem(extractor._MAX_TOKENS, "cpu", 100)
+    before = torch.get_num_threads()
+    found = []
+    for cores in ({0}, {0, 1, 2}):
+        monkeypatch.setattr("os.sched_getaffinity", lambda _, cores=cores: cores)
+        found.append(Predictor.load(made.folder).probabilities(made.texts))
+    np.testing.assert_array_equal(*found)
+    assert torch.get_num_threads() == before
+
+
+def test_each_core_has_its_slices_and_the_order_is_kept(monkeypatch):
+    monkeypatch.setitem(extractor._MAX_TOKENS, "cpu", 40)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    together = threading.Barrier(2, timeout=20)  # two are at work at once, or nobody goes on
+    threads = set()
+
+    def lengths(split):
+        assert torch.get_num_threads() == 1
+        assert not torch.is_grad_enabled()
+        together.wait()
+        threads.add(threading.get_ident())
+        return torch.from_numpy(split.lengths)[:, None]
+
+    split = encoded_split([[1] * n for n in (30, 5, 20, 11, 40, 7)], [[]] * 6)
+    found = over_threads(lengths, torch.device("cpu"))(split)
+    assert found.flatten().tolist() == [30, 5, 20, 11, 40, 7]
+    assert len(threads) == 2
 
 
 def test_long_and_empty_texts(made):

@@ -16,6 +16,7 @@ COMMANDS = (
     ("search", "space"),
     ("search", "export"),
     ("search", "baseline"),
+    ("search", "compare"),
     ("search", "sync"),
     ("search", "register"),
     ("trainable",),

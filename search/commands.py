@@ -161,6 +161,13 @@ def baseline(options: argparse.Namespace, terminal: Terminal) -> int:
     return run_baseline(options, terminal)
 
 
+def compare(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Compare losses."""
+    from search.compare.command import run_compare
+
+    return run_compare(options, terminal)
+
+
 def sync(options: argparse.Namespace, terminal: Terminal) -> int:
     """Send MLflow what it has not recorded."""
     from search.sync import sync_all, sync_search
@@ -202,7 +209,7 @@ def register(options: argparse.Namespace, terminal: Terminal) -> int:
 COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, Terminal], int]]] = MappingProxyType(
     {"run": run, "resume": resume, "list": list_, "show": show, "stop": stop}
     | {"data": data, "space": space, "export": export, "report": report}
-    | {"baseline": baseline, "sync": sync, "register": register}
+    | {"baseline": baseline, "compare": compare, "sync": sync, "register": register}
 )
 
 

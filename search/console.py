@@ -19,6 +19,8 @@ class Terminal:
     def __init__(self, out: Console | None = None, err: Console | None = None) -> None:
         self.out = out or _console()
         self.err = err or _console(stderr=True)
+        self.headline = ""
+        """What a search that runs is part of; stands above its live table."""
 
     @classmethod
     def quiet(cls) -> Self:

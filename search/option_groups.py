@@ -16,29 +16,23 @@ LOSSES: Final = (
 def add_what(what: Any) -> None:
     """Loss, data, encoder and training."""
     what.add_argument("--loss", help=LOSSES)
+    add_training(what)
+    what.add_argument("--space", metavar="FILE", help="YAML file with ranges to search")
+
+
+def add_training(what: Any) -> None:
+    """Data, encoder and training."""
     add_data_options(what)
     what.add_argument("--tune", help="all: the whole encoder; head: a head on frozen features")
     what.add_argument("--preset", default="auto", help="auto, paper, cpu, cpu-full or smoke")
     what.add_argument("--epochs", type=whole, metavar="N", help="longest training of a trial")
     what.add_argument("--precision", help="auto (default), bf16 or fp32")
     add_settings(what)
-    what.add_argument("--space", metavar="FILE", help="YAML file with ranges to search")
 
 
 def add_how(how: Any) -> None:
     """Trials, ASHA, objective, sampler, budgets, first points, confirmation."""
-    how.add_argument("--trials", type=whole, metavar="N", help="the paper's values included")
-    how.add_argument("--grace-period", type=whole, metavar="N", help="epochs before ASHA stops")
-    how.add_argument("--reduction-factor", type=whole, metavar="N", help="ASHA keeps 1 of N")
-    how.add_argument(
-        "--objective",
-        metavar="SCORE",
-        help="micro_f1 (default), macro_f1, tail_micro_f1, a+b or mean; a,b: a Pareto front",
-    )
-    how.add_argument(
-        "--sampler", metavar="NAME", help="tpe (default), random, gp, or hub:NAME of OptunaHub"
-    )
-    add_budgets(how)
+    add_trials(how)
     how.add_argument(
         "--point",
         dest="points",
@@ -55,6 +49,22 @@ def add_how(how: Any) -> None:
     how.add_argument("--seed", type=whole, metavar="N", help="of the sampler and of training")
 
 
+def add_trials(how: Any) -> None:
+    """Trials, ASHA, objective, sampler, budgets."""
+    how.add_argument("--trials", type=whole, metavar="N", help="the paper's values included")
+    how.add_argument("--grace-period", type=whole, metavar="N", help="epochs before ASHA stops")
+    how.add_argument("--reduction-factor", type=whole, metavar="N", help="ASHA keeps 1 of N")
+    how.add_argument(
+        "--objective",
+        metavar="SCORE",
+        help="micro_f1 (default), macro_f1, tail_micro_f1, a+b or mean; a,b: a Pareto front",
+    )
+    how.add_argument(
+        "--sampler", metavar="NAME", help="tpe (default), random, gp, or hub:NAME of OptunaHub"
+    )
+    add_budgets(how)
+
+
 def add_warm_start(how: Any) -> None:
     """Earlier searches for the sampler."""
     how.add_argument(
@@ -69,6 +79,24 @@ def add_warm_start(how: Any) -> None:
 
 def add_where(where: Any) -> None:
     """Resources, cluster, study, folder and tracking."""
+    add_resources(where)
+    add_addresses(where)
+    add_endurance(where)
+    where.add_argument("--name", help="of the search (default: LOSS-DATASET-TIME)")
+    add_runs_dir(where)
+
+
+def add_addresses(where: Any) -> None:
+    """Cluster, study and tracking, where they are not on this machine."""
+    where.add_argument("--address", metavar="HOST:PORT", help="of an existing Ray cluster")
+    where.add_argument(
+        "--storage", metavar="URL", help="database of the study (default: SQLite in its folder)"
+    )
+    where.add_argument("--tracking-uri", metavar="URI", help="MLflow (default: in the runs folder)")
+
+
+def add_resources(where: Any) -> None:
+    """What a trial takes of the machine."""
     where.add_argument("--cpus-per-trial", type=number, metavar="X", help="CPU cores of a trial")
     where.add_argument("--gpus-per-trial", type=number, metavar="X", help="may be a fraction")
     where.add_argument("--max-concurrent", type=whole, metavar="N", help="trials at once")
@@ -78,14 +106,6 @@ def add_where(where: Any) -> None:
         metavar="N",
         help="epochs; an interrupted trial goes on from there (0: from its first epoch)",
     )
-    where.add_argument("--address", metavar="HOST:PORT", help="of an existing Ray cluster")
-    where.add_argument(
-        "--storage", metavar="URL", help="database of the study (default: SQLite in its folder)"
-    )
-    add_endurance(where)
-    where.add_argument("--name", help="of the search (default: LOSS-DATASET-TIME)")
-    add_runs_dir(where)
-    where.add_argument("--tracking-uri", metavar="URI", help="MLflow (default: in the runs folder)")
 
 
 def add_ahead(ahead: Any) -> None:

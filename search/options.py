@@ -4,6 +4,7 @@ import argparse
 from typing import Any, NoReturn
 
 from search.baseline.options import add_baseline
+from search.compare.options import add_compare
 from search.models.options import add_register
 from search.option_groups import (
     LOSSES,
@@ -35,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
         add(commands)
     for add in (_add_data, _add_space, _add_export, _add_report, _add_sync):
         add(commands)
-    for add in (add_baseline, add_register):
+    for add in (add_baseline, add_compare, add_register):
         add(commands)
     return parser
 

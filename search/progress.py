@@ -42,10 +42,12 @@ _STYLES: Final = {
 class Progress:
     """A listener of journal events that shows them on `console`; use it in a `with` block.
 
-    What an earlier attempt at the search left in the journal counts from the start.
+    What an earlier attempt at the search left in the journal counts from the start. `headline` is a
+    line above the table.
     """
 
-    def __init__(self, spec: SearchSpec, console: Console) -> None:
+    def __init__(self, spec: SearchSpec, console: Console, headline: str = "") -> None:
+        self._headline = headline
         self.state = ProgressState(spec=spec)
         self._console = console
         self._live: Live | None = None
@@ -85,7 +87,9 @@ class Progress:
 
     def _render(self) -> RenderableType:
         with self._lock:
-            return render(self.state, self._console.width, time.time())
+            table = render(self.state, self._console.width, time.time())
+        head = (Text(self._headline, no_wrap=True, overflow="ellipsis"),) if self._headline else ()
+        return Group(*head, table)
 
 
 def render(state: ProgressState, width: int, now: float) -> RenderableType:

@@ -231,7 +231,7 @@ def _search(
 
     stopped = False
     try:
-        with Progress(spec, terminal.out) as progress:
+        with Progress(spec, terminal.out, terminal.headline) as progress:
             run_trials(spec, data, listeners=(*keep, progress, track), changes=changes)
     except KeyboardInterrupt:
         stopped = True

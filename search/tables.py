@@ -12,10 +12,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from search.chosen import limits
 from search.differences import Difference
 from search.pareto import pareto_front, scores_at_best
-from search.published import ENCODER, EPOCHS, SOURCE, PublishedRow, published_for, unlike_paper
+from search.published import ENCODER, SOURCE, PublishedRow, published_for, unlike_paper, why_unlike
 from search.results import SearchRecord, TrialRecord
 from search.words import duration, value
 from spaces import SPACE_COLUMNS, Space, space_rows
@@ -269,15 +268,5 @@ def _change_note(change: Mapping[str, Any]) -> str:
 
 def _unlike(config: TrialConfig) -> str:
     """Why our row cannot be held against the published one, if it cannot."""
-    reasons = []
-    if any(limits(config).values()):
-        reasons.append("fewer documents")
-    if config.encoder != ENCODER:
-        reasons.append(f"the encoder {config.encoder}")
-    if config.tune == "head":
-        reasons.append("a frozen encoder")
-    if config.max_length < 512:
-        reasons.append(f"{config.max_length} word pieces")
-    if config.epochs < EPOCHS:
-        reasons.append(f"at most {config.epochs} epochs")
+    reasons = why_unlike(config)
     return f"; ours has {', '.join(reasons)}: not comparable" if reasons else ""

@@ -15,6 +15,7 @@ medium, tail).
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -83,18 +84,35 @@ def paired_intervals(
     Raises:
         UsageError: they are not of the same documents, labels and truth.
     """
-    pair = (_Counts.of(first), _Counts.of(aligned(second, first)))
-    weights = _Resamples(len(first.documents), resamples, seed)
-    one_RGS, other_RGS = _draw(pair, weights)
-    ones = np.ones((len(first.documents), 1))
-    [seen_GS] = pair[0].scores(ones) - pair[1].scores(ones)
-    drawn_RGS = one_RGS - other_RGS
-    return _head(resamples) | {
-        row: {
-            score: _difference(drawn_RGS[:, g, s], float(seen_GS[g, s]))
-            for s, score in enumerate(_SCORES)
+    return all_paired_intervals([first, second], resamples=resamples, seed=seed)[0, 1]
+
+
+def all_paired_intervals(
+    models: Sequence[Predictions], *, resamples: int = RESAMPLES, seed: int = SEED
+) -> dict[tuple[int, int], dict[str, Any]]:
+    """`paired_intervals` of each model minus each later one, by their places.
+
+    All of them see the same resamples, so each model is scored once, whatever their number.
+
+    Raises:
+        UsageError: they are not of the same documents, labels and truth.
+    """
+    counts = [_Counts.of(aligned(model, models[0])) for model in models]
+    num_docs = len(models[0].documents)
+    drawn = _draw(counts, _Resamples(num_docs, resamples, seed))
+    seen = [one.scores(np.ones((num_docs, 1)))[0] for one in counts]
+    return {
+        (i, j): _head(resamples)
+        | {
+            row: {
+                score: _difference(
+                    drawn[i][:, g, s] - drawn[j][:, g, s], float(seen[i][g, s] - seen[j][g, s])
+                )
+                for s, score in enumerate(_SCORES)
+            }
+            for g, row in enumerate(counts[0].rows)
         }
-        for g, row in enumerate(pair[0].rows)
+        for i, j in itertools.combinations(range(len(models)), 2)
     }
 
 

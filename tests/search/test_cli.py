@@ -42,6 +42,13 @@ GOLDEN = {
     "export": {"name", "--trial", "-o", "--output", "--runs-dir"},
     "sync": {"name", "--all", "--tracking-uri", "--json", "--runs-dir"},
     "report": {"name", "-o", "--output", "--runs-dir"},
+    "compare": {
+        *("--losses", "--gather", "--out", "--name", "--runs-dir", "--tracking-uri"),
+        *("--tune", "--dataset", "--data", *DATA, "--preset", "--epochs", "--precision"),
+        *("--trials", "--grace-period", "--reduction-factor", "--time-budget", "--seed"),
+        *("--objective", "--sampler", *BUDGETS, "--confirm", "--seeds", "--address", "--storage"),
+        *("--cpus-per-trial", "--gpus-per-trial", "--max-concurrent", "--checkpoint-every"),
+    },
     "register": {"model", "--name", "--tracking-uri", "--runs-dir"},
 }
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from search.chosen import chosen_table
 from search.hardware import Hardware
-from search.published import PUBLISHED, published_row, unlike_paper
+from search.published import PUBLISHED, PUBLISHED_BY_LABELS, published_row, unlike_paper
 from search.request import RunRequest
 from search.resolve import resolve
 from search.results import load_search
@@ -191,11 +191,14 @@ def test_counts_line(record):
 def test_the_published_table():
     if not REFERENCE.exists():
         pytest.skip("the reference tables are not beside this checkout")
-    published = json.loads(REFERENCE.read_text())["reuters"]["total_head_medium_tail"]
+    tables = json.loads(REFERENCE.read_text())["reuters"]
+    published = tables["total_head_medium_tail"]
     ours = {
         loss: [list(row.total), list(row.head), list(row.medium), list(row.tail)]
         for loss, row in PUBLISHED.items()
     }
     assert ours == published
+    by_labels = {k: v for k, v in tables["by_labels_per_document"].items() if k != "columns"}
+    assert {k: [*map(list, v)] for k, v in PUBLISHED_BY_LABELS.items()} == by_labels
     assert published_row("demo", "db") is None
     assert published_row("reuters", "db").total == (90.62, 64.47)

@@ -136,6 +136,13 @@ def test_the_page_of_the_search_says_what_came_out(page, served):
     for text in ("Best configuration: trial 2", "test/tail/micro_f1", "trial-005"):
         page.get_by_text(text).first.wait_for()
     shoot(page, "search")
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="trials, best first").click()
+    trials = opened.value
+    trials.get_by_text("matching runs").wait_for(timeout=WAIT_MS)
+    assert names_in_order(trials)[0] == f"trial-{BEST_TRIAL:03d}"
+    trials.get_by_text("learning_rate", exact=True).first.wait_for()  # the prepared columns
+    trials.close()
 
 
 def test_artifacts_are_shown(page, served):

@@ -38,6 +38,9 @@ def content(client, experiment="demo", *, with_artifacts=False):
             for key in run.data.metrics
         }
         tags = {k: v for k, v in run.data.tags.items() if k != "mlflow.parentRunId"}
+        if note := tags.get("mlflow.note.content"):  # links to its own page
+            note = note.replace(f"experiments/{run.info.experiment_id}/", "experiments/ID/")
+            tags["mlflow.note.content"] = note.replace(run.info.run_id, "RUN")
         times = (run.info.start_time, run.info.end_time)
         inputs = [d.dataset.digest for d in run.inputs.dataset_inputs]
         files = digests(client, run.info.run_id) if with_artifacts else {}

@@ -28,6 +28,7 @@ from trainable.errors import UserError, first_line, one_line
 from trainable.job import Job
 from trainable.loop import TrainingSession
 from trainable.notes import Notes
+from trainable.usage import EpochUsage
 
 if TYPE_CHECKING:
     from trainable.model import PristineWeights
@@ -48,7 +49,7 @@ class FineTuneTrial(Trainable):
         resumes           the interrupted trials that this one runs again, the latest first
         halved            whether it computes in slices of half the size from the start
 
-    A step gives the metrics of `TrainingSession.run_epoch` and
+    A step gives the metrics of `TrainingSession.run_epoch`, `system/...` (`EpochUsage`) and
 
         done          True after the last epoch, and with an end_status
         end_status    "" | "diverged" | "out_of_memory"
@@ -153,7 +154,9 @@ class FineTuneTrial(Trainable):
         if self._told < len(self._metrics):
             return ""
         try:
-            self._metrics.append(self._session.run_epoch())
+            usage = EpochUsage()
+            metrics = self._session.run_epoch()
+            self._metrics.append({**metrics, **usage.take()})
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -1,10 +1,12 @@
 """The text at the top of a search's MLflow page, in Markdown: outcome, best, commands."""
 
+import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from search.confirmation import Confirmation, ConfirmRun
 from search.tracking.confirm_messages import ConfirmTranslator
+from search.tracking.links import RUN_PAGE, VIEW_PAGE
 from trainable.objectives import objective_words
 
 _GROUPS = ("head", "medium", "tail")
@@ -18,6 +20,18 @@ _OUTCOMES = {
     "interrupted": "The search was interrupted; it can be resumed.",
     "failed": "The search failed.",
 }
+_COMMANDS: Final = (
+    ("show", "how it stands"),
+    ("report", "write report.html anew"),
+    ("export", "the best configuration, to retrain"),
+    ("resume", "go on, or add trials"),
+)
+_NOTES: Final = """### The numbers
+
+Scores lie between 0 and 1; in the tables of this text they are per cent. `best/...` is the epoch
+that counts, `val/...` each epoch; `head`, `medium` and `tail` are labels by their number of
+training documents. Units stand in the names: `time/epoch_s` seconds, `system/memory_mib` MiB,
+`system/cpu_percent` per cent of one core. More: `docs/tracking.md`, `docs/results.md`."""
 
 
 def describe(
@@ -31,13 +45,35 @@ def describe(
     config = spec["config"]
     data = dataset.get("name") or config["dataset"]
     parts = [
+        _links(report),  # MLflow folds, and covers, what comes after the first lines
         f"Loss **{spec['space']['loss']}** on **{data}** with encoder {config['encoder']}: "
         f"{_trial_counts(translator)}. {_outcome(translator)}",
         _best(translator, config.get("objective", "micro_f1")),
         _test(report),
-        f"### Commands\n\n```\npython -m search export {name}\npython -m search resume {name}\n```",
+        _commands(name),
+        _NOTES,
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _links(report: Mapping[str, Any]) -> str:
+    pages = [
+        ("trials, best first", VIEW_PAGE),
+        ("charts", f"{VIEW_PAGE}&compareRunsMode=CHART"),
+        ("report.html", f"{RUN_PAGE}/artifacts/report.html"),
+        ("best.yaml", f"{RUN_PAGE}/artifacts/best.yaml"),
+        *([("every label", f"{RUN_PAGE}/artifacts/per_label.csv")] if report else []),
+    ]
+    return " · ".join(f"[{text}]({address})" for text, address in pages)
+
+
+def _commands(name: str) -> str:
+    quoted = shlex.quote(name)
+    lines = [
+        f"python -m search {verb + ' ' + quoted:<{len(quoted) + 8}}# {does}"
+        for verb, does in _COMMANDS
+    ]
+    return "### Commands\n\n```\n" + "\n".join(lines) + "\n```"
 
 
 def _outcome(translator: ConfirmTranslator) -> str:

@@ -30,6 +30,7 @@ _ARTIFACTS: Final = (
     ("plots/*.png", "plots"),
 )
 _NOT_PARAMS: Final = frozenset({"name", "config", "space", "runs_dir", "tracking_uri", "address"})
+_OF_FILES: Final = frozenset({"text_column", "labels_column", "split_column", "label_separator"})
 _NOT_TAGS: Final = frozenset({"executable", "git_commit", "git_changed"})
 _DIGEST: Final = 12  # characters; MLflow takes 36, tables show it whole
 
@@ -106,7 +107,9 @@ def sampled(spec: Mapping[str, Any]) -> dict[str, Any]:
 def spec_params(spec: Mapping[str, Any]) -> dict[str, str]:
     """Fixed settings by their own names, what is sampled as `space/NAME`, the rest as `search/`."""
     space = sampled(spec)
-    fixed = {k: v for k, v in spec["config"].items() if k not in space and k != "data_path"}
+    config = spec["config"]
+    left_out = {"data_path", *space, *(() if config["dataset"] == "file" else _OF_FILES)}
+    fixed = {k: v for k, v in config.items() if k not in left_out}
     return {
         "loss": str(spec["space"]["loss"]),  # `auto`, where trials differ in it
         **{name: str(value) for name, value in fixed.items()},

@@ -16,6 +16,12 @@ from trainable.config import BEST_OBJECTIVE
 LOCAL_SERVER: Final = "http://127.0.0.1:5000"
 """Where `python -m mlflow_server` and `mlflow server` serve, unless told otherwise."""
 
+RUN_PAGE: Final = "#RUN"
+"""In a description: the page of the search's own run, whose id only the sender knows."""
+
+VIEW_PAGE: Final = "#VIEW"
+"""In a description: the list of its trials, with the prepared view."""
+
 _MODE: Final = ("workflowType", "machine_learning")
 
 
@@ -64,6 +70,13 @@ def search_link(base: str, experiment_id: str, run_id: str) -> str:
 def version_link(base: str, name: str, number: str) -> str:
     """The page of one version of a registered model."""
     return f"{base}/#/models/{quote(name, safe='')}/versions/{number}?{urlencode([_MODE])}"
+
+
+def resolved(text: str, experiment_id: str, run_id: str, search_id: str) -> str:
+    """A description whose links lead somewhere; relative, so that every server's name will do."""
+    run = f"#/experiments/{experiment_id}/runs/{run_id}"
+    view = view_link("", experiment_id, search_id).removeprefix("/")
+    return text.replace(f"({RUN_PAGE}", f"({run}").replace(f"({VIEW_PAGE}", f"({view}")
 
 
 def where_to_look(uri: str, runs_dir: Path) -> tuple[str, str | None]:

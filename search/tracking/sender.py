@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from search.tracking.links import resolved
 from search.tracking.messages import Message, Point, RunKey
 from search.tracking.store import connect, experiment_id, upload_timeout
 from search.tracking.view import TAG_PREFIX
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _MAX_VALUE: Final = 6000  # of a param
+_NOTE: Final = "mlflow.note.content"
 _MAX_TAG: Final = 8000
 _PAGE: Final = 1000
 
@@ -140,7 +142,7 @@ class Sender:
         assert self._client is not None, "open() connects"
         number = message.trial
         tags = {
-            **_cut(message.tags, _MAX_TAG),
+            **_cut({k: v for k, v in message.tags.items() if k != _NOTE}, _MAX_TAG),
             "hpo.search_id": self.search_id,
             "hpo.role": _role(message),
             "mlflow.user": _user(),
@@ -173,6 +175,9 @@ class Sender:
             for name, value in params.items()
             if known.params.get(name, value) != value
         }
+        note = message.tags.get(_NOTE)
+        if note is not None:
+            changed[_NOTE] = resolved(note, str(self.experiment_id), known.run_id, self.search_id)
         tags = {
             name: value
             for name, value in _cut({**message.tags, **changed}, _MAX_TAG).items()

@@ -15,7 +15,6 @@ from trainable.objectives import MICRO_F1
 TAG_PREFIX: Final = "mlflow.sharedViewState."
 _METRICS: Final = (
     BEST_OBJECTIVE,
-    "best/micro_f1",
     "best/macro_f1",
     "best/tail_micro_f1",
     "best/epoch",
@@ -24,6 +23,8 @@ _LOG_RATE: Final = "hp/log10_learning_rate"
 _RUNS: Final = 20  # drawn at first
 _CURVES: Final = "curves"
 _OVERVIEW: Final = "overview"
+_BEST: Final = "best-epochs"
+_GENERATED: Final = ("best", "val", "train", "time", "hp")
 
 
 def shared_view(search_id: str, params: Sequence[str]) -> str:
@@ -36,7 +37,13 @@ def shared_view(search_id: str, params: Sequence[str]) -> str:
     return json.dumps(
         {
             **_list_state(search_id, params),
-            "compareRunSections": [_section(_OVERVIEW, "Search"), _section(_CURVES, "Validation")],
+            "compareRunSections": [
+                _section(_OVERVIEW, "All settings", columns=1),
+                _section(_BEST, "Best epochs", columns=2),
+                _section(_CURVES, "Learning curves", columns=2),
+                # what MLflow adds by itself, folded
+                *({**_section(x, x, columns=3), "display": False} for x in _GENERATED),
+            ],
             "compareRunCharts": _charts(params),
             "globalLineChartConfig": {
                 "xAxisKey": "step",
@@ -79,8 +86,10 @@ def _list_state(search_id: str, params: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _section(name: str, title: str) -> dict[str, Any]:
+def _section(name: str, title: str, *, columns: int) -> dict[str, Any]:
+    """Charts side by side: eight axes of parallel coordinates need a row to themselves."""
     return {
+        "columns": columns,
         "uuid": name,
         "name": title,
         "display": True,
@@ -101,12 +110,12 @@ def _charts(params: Sequence[str]) -> list[dict[str, Any]]:
             "showAllRuns": False,
         },
         {
-            **_chart("SCATTER", "scatter", _OVERVIEW),
+            **_chart("SCATTER", "scatter", _BEST),
             "runsCountToCompare": 100,
             "xaxis": {"key": _LOG_RATE, "type": "METRIC"},
             "yaxis": {"key": BEST_OBJECTIVE, "type": "METRIC"},
         },
-        {**_chart("BAR", "bars", _OVERVIEW), "metricKey": BEST_OBJECTIVE},
+        {**_chart("BAR", "bars", _BEST), "metricKey": BEST_OBJECTIVE},
         *(_line_chart(key) for key in (MICRO_F1, "val/macro_f1", "val/loss", "train/loss")),
     ]
 

@@ -58,7 +58,7 @@ def rows(spec, trial):
 def numbers(epochs):
     """Without times."""
     return [
-        (epoch, {k: v for k, v in metrics.items() if not k.startswith("time/")})
+        (epoch, {k: v for k, v in metrics.items() if not k.startswith(("time/", "system/"))})
         for epoch, metrics in epochs
     ]
 

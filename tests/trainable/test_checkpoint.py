@@ -45,7 +45,9 @@ def saved(session_of, tmp_path) -> Path:
 
 
 def numbers(result):
-    return {name: value for name, value in result.items() if not name.startswith("time/")}
+    return {
+        name: value for name, value in result.items() if not name.startswith(("time/", "system/"))
+    }
 
 
 def train_and_save(session, path):

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,10 @@ def test_steps_are_the_epochs_of_a_session(trial_of, ray_config):
     assert [result["done"] for result in results] == [False, True]
     assert {(result["end_status"], result["end_reason"]) for result in results} == {("", "")}
     assert not any(isinstance(value, torch.Tensor) for value in results[0].values())
+    for result in results:  # what an epoch took
+        assert 0 < result["system/cpu_percent"] <= 100 * os.cpu_count() + 50
+        assert 50 < result["system/memory_mib"] < 100_000
+        assert ("system/gpu_memory_mib" in result) == torch.cuda.is_available()
 
 
 def test_a_reused_actor_gives_the_numbers_of_a_fresh_one(trial_of, ray_config):

@@ -88,6 +88,12 @@ def test_the_outcome_is_on_the_search(folder, client):
     note = parent.data.tags["mlflow.note.content"]
     assert "Best configuration: trial 2" in note
     assert "| head | 90.00 | 68.00 |" in note
+    page = f"#/experiments/{parent.info.experiment_id}/runs"
+    assert f"[report.html]({page}/{run_id}/artifacts/report.html)" in note
+    search_id = parent.data.tags["hpo.search_id"]
+    assert f"({page}?workflowType=machine_learning&viewStateShareKey={search_id})" in note
+    assert "#RUN" not in note
+    assert "#VIEW" not in note
     names = artifacts(client, run_id)
     want = {"spec.yaml", "dataset.json", "versions.json", "test_report.json", "summary.json"}
     assert want | {"best.yaml", "per_label.csv", "plots/threshold_curve.png"} == set(names)

@@ -34,7 +34,7 @@ demo: $(STAMP)  ## search the db loss on the synthetic demo corpus, end to end
 	$(BIN)/python -m search run --loss db --dataset demo --preset smoke --runs-dir $(RUNS_DIR)
 
 test: $(STAMP)-dev  ## all tests but those that need a GPU
-	$(BIN)/python -m pytest -m "$(TESTS)" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "$(TESTS)" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(STAMP)-dev  ## the default tier: no network, no server, no Ray
 	$(BIN)/python -m pytest

@@ -10,3 +10,10 @@ from hypothesis import settings
 # a busy machine is no failure
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+def pytest_collection_modifyitems(items):
+    """Files that wait for Ray or servers first: at the end, one worker would wait alone."""
+    waits = ("ray", "server", "slow")
+    heavy = {item.path for item in items if any(map(item.get_closest_marker, waits))}
+    items.sort(key=lambda item: item.path not in heavy)

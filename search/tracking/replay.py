@@ -95,12 +95,13 @@ class Replay:
         spec = self._files.spec()
         self._translator = ConfirmTranslator({"loss": str(spec["config"]["loss"])})
         identity = search_id(self.folder.name, first)
+        objective = str(spec["config"].get("objective", "micro_f1"))
         self.sender = Sender(
             self.uri,
             experiment=self._files.experiment(),
             search_id=identity,
             name=self.folder.name,
-            view=shared_view(identity, list(sampled(spec))),
+            view=shared_view(identity, list(sampled(spec)), objective),
         )
 
     def _new_events(self) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from trainable.objectives import MICRO_F1
 TAG_PREFIX: Final = "mlflow.sharedViewState."
 _METRICS: Final = (
     BEST_OBJECTIVE,
+    "best/micro_f1",
     "best/macro_f1",
     "best/tail_micro_f1",
     "best/epoch",
@@ -27,16 +28,17 @@ _BEST: Final = "best-epochs"
 _GENERATED: Final = ("best", "val", "train", "time", "hp")
 
 
-def shared_view(search_id: str, params: Sequence[str]) -> str:
+def shared_view(search_id: str, params: Sequence[str], objective: str = "micro_f1") -> str:
     """The view as the value of an experiment tag.
 
     Args:
         search_id: whose trials it shows.
         params: the sampled settings, in the order of the columns.
+        objective: of the search; the score that it equals has no column of its own.
     """
     return json.dumps(
         {
-            **_list_state(search_id, params),
+            **_list_state(search_id, params, objective),
             "compareRunSections": [
                 _section(_OVERVIEW, "All settings", columns=1),
                 _section(_BEST, "Best epochs", columns=2),
@@ -57,7 +59,8 @@ def shared_view(search_id: str, params: Sequence[str]) -> str:
     )
 
 
-def _list_state(search_id: str, params: Sequence[str]) -> dict[str, Any]:
+def _list_state(search_id: str, params: Sequence[str], objective: str) -> dict[str, Any]:
+    metrics = [key for key in _METRICS if key != f"best/{objective}"]
     return {
         "searchFilter": trials_filter(search_id),
         "orderByKey": f"metrics.`{BEST_OBJECTIVE}`",
@@ -68,7 +71,7 @@ def _list_state(search_id: str, params: Sequence[str]) -> dict[str, Any]:
         "modelVersionFilter": "All Runs",
         "selectedColumns": [
             "tags.`hpo.status`",
-            *(f"metrics.`{key}`" for key in _METRICS),
+            *(f"metrics.`{key}`" for key in metrics),
             *(f"params.`{name}`" for name in params),
         ],
         "columnOrder": [],

@@ -194,6 +194,18 @@ def test_the_prepared_view_fits_into_a_tag():
     assert view["orderByKey"] == "metrics.`best/objective`"
 
 
+def test_the_score_that_is_the_objective_has_no_second_column():
+    def columns(**told):
+        found = json.loads(shared_view("s", ["gamma"], **told))["selectedColumns"]
+        return [name for name in found if "f1" in name]
+
+    assert columns() == ["metrics.`best/macro_f1`", "metrics.`best/tail_micro_f1`"]
+    assert columns(objective="macro_f1") == [
+        "metrics.`best/micro_f1`",
+        "metrics.`best/tail_micro_f1`",
+    ]
+
+
 def test_what_is_stored_is_not_sent_again(folder, monkeypatch):
     sync(folder)
     sent = []

@@ -27,7 +27,11 @@ def test_weights_that_the_disk_cannot_hold_are_one_line(tmp_path, request):
     config = TrialConfig(encoder=encoder, max_length=32)
     names = tiny_encoded().label_names
     model = build_model(PristineWeights.load(encoder), config, names, torch.device("cpu"))
-    result = SimpleNamespace(model=model, best=SimpleNamespace(config=config, threshold=0.5))
+    result = SimpleNamespace(
+        model=model,
+        best=SimpleNamespace(config=config, threshold=0.5),
+        dataset=SimpleNamespace(name="tiny"),
+    )
     request.getfixturevalue("small_files")
     with pytest.raises(UserError, match=r"--out .*/model cannot be written: .*File too large"):
         save_model_folder(result, tmp_path / "model")

@@ -73,8 +73,8 @@ def outcome(trial):
         results.append(trial.train())
     own = [{k: v for k, v in r.items() if "/" in k or k.startswith("end")} for r in results]
     for result in own:
-        for key in ("time/epoch_s", "time/train_docs_per_s"):
-            result.pop(key, None)
+        for key in [key for key in result if key.startswith(("time/", "system/"))]:
+            result.pop(key)
     weights = {name: value.clone() for name, value in trial._session.model.state_dict().items()}
     return own, weights
 

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import Final
@@ -58,23 +58,34 @@ def extract(
     threads = {"OMP_NUM_THREADS": "1"}
     try:
         with inherited(allocator_environment(os.environ) | threads), ctrl_c_held_back():
-            futures = {
-                pool.submit(_extract, encoder, precision, part): index
-                for index, part in enumerate(parts)
-            }
+            futures = _submit(pool, [(encoder, precision, part) for part in parts])
         for future in as_completed(futures):
             yield futures[future], future.result()
-    except BrokenProcessPool:
-        raise UserError(
-            "a process that computed features died, most likely because memory ran out: "
-            f"{MEMORY_ADVICE}"
-        ) from None
-    except BaseException:  # nobody wants the parts that are left
+    except BaseException as error:  # nobody wants the parts that are left
         for child in set(multiprocessing.active_children()).difference(others):
-            child.terminate()
+            child.terminate()  # a pool that broke while it grew does not know of its last one
+        if isinstance(error, BrokenProcessPool):
+            raise UserError(
+                "a process that computed features died, most likely because memory ran out: "
+                f"{MEMORY_ADVICE}"
+            ) from None
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _submit(
+    pool: ProcessPoolExecutor, tasks: Sequence[tuple[str, str, EncodedSplit]]
+) -> dict[Future[npt.NDArray[np.float32]], int]:
+    """The future of each task, and its place.
+
+    Raises:
+        BrokenProcessPool: a process died meanwhile, also where the pool lets its own error out.
+    """
+    try:
+        return {pool.submit(_extract, *task): index for index, task in enumerate(tasks)}
+    except OSError as error:  # the pool closes its pipes while `submit` still writes to one
+        raise BrokenProcessPool(str(error)) from error
 
 
 def _begin() -> None:

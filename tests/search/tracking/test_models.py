@@ -211,26 +211,29 @@ def address(registered):
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     }
     command = ["models", "serve", "-m", "models:/longtail-words-db/1", "--env-manager", "local"]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", *command, "--host", "127.0.0.1", "--port", str(port)],
-        cwd=registered,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    log = registered / "serve.log"
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", *command, "--host", "127.0.0.1", "--port", str(port)],
+            cwd=registered,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     try:
-        _wait_for(f"http://127.0.0.1:{port}/ping", server)
+        _wait_for(f"http://127.0.0.1:{port}/ping", server, log)
         yield f"http://127.0.0.1:{port}/invocations"
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(20)
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait(20)
 
 
-def _wait_for(url, server):
+def _wait_for(url, server, log):
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
-        assert server.poll() is None, "the server ended"
+        assert server.poll() is None, log.read_text()
         try:
             with urllib.request.urlopen(url, timeout=5):
                 return

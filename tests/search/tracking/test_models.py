@@ -207,6 +207,8 @@ def address(registered):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environment = os.environ | {
+        # it starts `uvicorn`, which lies beside `mlflow`
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "MLFLOW_TRACKING_URI": default_tracking_uri(registered),
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     }

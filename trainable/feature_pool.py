@@ -11,9 +11,8 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
 from typing import Final
 
 import numpy as np
@@ -51,19 +50,17 @@ def extract(
     """
     count = processes or min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
     others = multiprocessing.active_children()
-    # before Ctrl-C is held back: it starts multiprocessing's resource tracker, which lets it in
-    pool = ProcessPoolExecutor(
-        min(count, len(parts)), multiprocessing.get_context("spawn"), initializer=_begin
-    )
-    threads = {"OMP_NUM_THREADS": "1"}
+    # before Ctrl-C is held back: it starts multiprocessing's resource tracker, which lets it in.
+    # Of one process each: Python's pool loses track if a process dies while it starts another
+    pools = [
+        ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_begin)
+        for _ in range(min(count, len(parts)))
+    ]
     try:
-        with inherited(allocator_environment(os.environ) | threads), ctrl_c_held_back():
-            futures = _submit(pool, [(encoder, precision, part) for part in parts])
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except BaseException as error:  # nobody wants the parts that are left
+        yield from _run(pools, [(encoder, precision, part) for part in parts])
+    except BaseException as error:
         for child in set(multiprocessing.active_children()).difference(others):
-            child.terminate()  # a pool that broke while it grew does not know of its last one
+            child.terminate()  # nobody wants the parts that are left
         if isinstance(error, BrokenProcessPool):
             raise UserError(
                 "a process that computed features died, most likely because memory ran out: "
@@ -71,21 +68,30 @@ def extract(
             ) from None
         raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        for pool in pools:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _submit(
-    pool: ProcessPoolExecutor, tasks: Sequence[tuple[str, str, EncodedSplit]]
-) -> dict[Future[npt.NDArray[np.float32]], int]:
-    """The future of each task, and its place.
+def _run(
+    pools: Sequence[ProcessPoolExecutor], tasks: Sequence[tuple[str, str, EncodedSplit]]
+) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    """What `_extract` gives for each task, as it comes; a process has one task at a time."""
+    left = enumerate(tasks)
+    running: dict[Future[npt.NDArray[np.float32]], tuple[int, ProcessPoolExecutor]] = {}
 
-    Raises:
-        BrokenProcessPool: a process died meanwhile, also where the pool lets its own error out.
-    """
-    try:
-        return {pool.submit(_extract, *task): index for index, task in enumerate(tasks)}
-    except OSError as error:  # the pool closes its pipes while `submit` still writes to one
-        raise BrokenProcessPool(str(error)) from error
+    def begin(free: Sequence[ProcessPoolExecutor]) -> None:
+        for pool, (index, task) in zip(free, left, strict=False):
+            running[pool.submit(_extract, *task)] = index, pool
+
+    threads = {"OMP_NUM_THREADS": "1"}
+    with inherited(allocator_environment(os.environ) | threads), ctrl_c_held_back():
+        begin(pools)
+    while running:
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            index, pool = running.pop(future)
+            features_BF = future.result()
+            begin([pool])
+            yield index, features_BF
 
 
 def _begin() -> None:
@@ -97,7 +103,7 @@ def _die_with_owner() -> None:
     """A process whose owner was killed would wait for work for ever."""
     owner = multiprocessing.parent_process()
     assert owner is not None
-    wait([owner.sentinel])
+    owner.join()
     os._exit(1)
 
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from search.tracking import Tracker, sync
 from search.tracking.links import nested_link, search_link, trials_link, view_link
 from search.tracking.replay import Replay
 from tests.browser import CHROMIUM, FLAGS, MISSING
+from tests.ports import free_port
 from tests.search_folder import BEST_TRIAL, TRIALS, test_report, write_search_folder
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,12 +68,6 @@ def page(tmp_path_factory):
         page.set_default_timeout(WAIT_MS)
         yield page
         browser.close()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def show(page, url):

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import socket
 import ssl
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.ports import free_port
 from tests.postgres import PASSWORD as DATABASE_PASSWORD
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,12 +24,6 @@ PUBLIC_NAME = "mlflow.example.org"
 S3_KEYS = {"AWS_ACCESS_KEY_ID": "key-of-a-test", "AWS_SECRET_ACCESS_KEY": "secret-of-a-test"}
 # of whoever runs the tests: they must decide nothing here
 FOREIGN = re.compile(r"(MLFLOW|PG|AWS|HTTPS?_PROXY|RAY)", re.IGNORECASE)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def clean_environment(**variables):

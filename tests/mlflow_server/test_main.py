@@ -18,14 +18,9 @@ from mlflow_server.__main__ import main
 from mlflow_server.server import Server, ServerError
 from mlflow_server.settings import ServerSettings
 from mlflow_server.store import Store
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def refused(capsys, *arguments):

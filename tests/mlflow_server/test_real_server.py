@@ -22,6 +22,7 @@ from mlflow_server import migrating, processes, schema
 from mlflow_server.settings import ServerSettings
 from mlflow_server.sqlite_file import row_counts
 from mlflow_server.state import State
+from tests.ports import free_port
 from tests.search_folder import FIRST_PART, append_events, events, write_search_folder
 from tests.tracked import quickly, same_as_fresh, until
 from tests.tracked import recorded as recorded_live
@@ -42,12 +43,6 @@ def command(*arguments):
         check=False,
     )
     return done.returncode, done.stdout, done.stderr
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def get(port, path, **headers):

@@ -23,9 +23,9 @@ from tests.mlflow_server.team_server import (
     S3_KEYS,
     TeamServer,
     clean_environment,
-    free_port,
     served_bucket,
 )
+from tests.ports import free_port
 from tests.postgres import PASSWORD as DATABASE_PASSWORD
 from tests.postgres import served_postgres
 from tests.tiny import tiny_encoder

@@ -8,7 +8,8 @@ import pytest
 from mlflow_server.settings import ServerSettings
 from mlflow_server.store import StoreError
 from mlflow_server.team import made_ready
-from tests.mlflow_server.team_server import BUCKET, S3_KEYS, free_port, served_bucket
+from tests.mlflow_server.team_server import BUCKET, S3_KEYS, served_bucket
+from tests.ports import free_port
 
 
 def refusal(tmp_path, **settings):

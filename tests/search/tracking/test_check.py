@@ -9,6 +9,7 @@ import time
 import pytest
 
 from search.tracking import check_tracking
+from tests.ports import free_port
 from trainable.errors import UsageError
 
 
@@ -44,12 +45,6 @@ def refusal(uri, runs_dir):
     message = str(caught.value)
     assert "\n" not in message
     return message
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_the_default_store_needs_nothing_and_nothing_is_written(tmp_path):

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from search.models.facts import ModelFacts, requirements
 from search.tracking.check import default_tracking_uri
 from search.tracking.models import register_model
 from search.tracking.store import connect, experiment_id
+from tests.ports import free_port
 from tests.trained_folder import HEAD, train_folder
 from trainable.choice import Choice
 from trainable.inference import Predictor
@@ -204,8 +204,7 @@ def test_it_loads_by_itself_and_without_pickle(made, files, tmp_path):
 @pytest.fixture(scope="module")
 def address(registered):
     """`mlflow models serve` as the command prints it, on a free port and without pickle."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     environment = os.environ | {
         # it starts `uvicorn`, which lies beside `mlflow`
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

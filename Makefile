@@ -9,6 +9,8 @@ STAMP := $(VENV)/.installed
 INPUTS := pyproject.toml constraints.txt Makefile
 RUNS_DIR ?= runs
 TESTS ?= not gpu
+# many containers set it: every process would compile torch, ray and mlflow anew
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-fast check format servers clean

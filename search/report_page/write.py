@@ -9,6 +9,7 @@ from search.journal import JOURNAL_FILE, read_journal
 from search.report_page.cost import cost_section
 from search.report_page.curves import curves_section
 from search.report_page.history import history_section
+from search.report_page.losses import losses_section
 from search.report_page.origin import commands_section, origin_section
 from search.report_page.outcome import outcome_section
 from search.report_page.parts import Page
@@ -67,6 +68,7 @@ def build_page(
     sections = (
         outcome_section(record, summary),
         confirmation_section(record, summary),
+        losses_section(record, summary),
         pareto_section(record),
         history_section(record, events),
         curves_section(record, summary),

@@ -14,13 +14,11 @@ from search.dead import check_alive
 from search.differences import check_acceptable
 from search.export import best_config
 from search.first_points import first_points
-from search.hardware import Hardware
 from search.outcome import Outcome
 from search.preflight import points_left_out, warnings_of
 from search.published import PUBLISHED, published_for
 from search.request import RunRequest
-from search.resolve import name_of, resolve
-from search.results import SearchRecord, TrialRecord
+from search.resolve import name_of
 from search.samplers import startup_trials
 from search.space_file import read_point
 from search.spec import SearchSpec
@@ -29,47 +27,12 @@ from search.summary import summarize
 from search.tracking.documents import spec_params
 from search.warm_start import earlier_trials
 from spaces import AUTO_LOSSES, LOSS_SETTINGS, auto_space
+from tests.auto_search import auto_record, auto_spec, record_of, trial
 from tests.tiny import tiny_encoded, with_features
 from trainable.config import LOSS_HYPERPARAMETERS, TrialConfig
 from trainable.errors import UsageError
 
-HERE = Hardware(cpus=2, memory_gib=20.0, gpus=0)
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
-def auto_spec(loss="auto", mu=0.6, **said):
-    said = {"dataset": "reuters", "preset": "cpu", "name": "auto", **said}
-    return resolve(RunRequest(loss=loss, **said), HERE, mu=mu)
-
-
-def row(epoch, value):
-    return {
-        **{"epoch": epoch, "best/objective": value, "best/epoch": epoch, "best/threshold": 0.5},
-        **{f"val/{name}": value for name in ("micro_f1", "macro_f1", "objective")},
-    }
-
-
-def trial(number, params, *values, status="completed", resumes=None):
-    rows = tuple(row(epoch, value) for epoch, value in enumerate(values, 1))
-    return TrialRecord(
-        number=number,
-        params=params,
-        status=status,
-        epochs=rows,
-        started=0.0,
-        ended=1.0,
-        resumes=resumes,
-    )
-
-
-def record_of(spec, trials, folder):
-    return SearchRecord(
-        folder=folder,
-        spec=spec,
-        trials=tuple(trials),
-        status="completed",
-        dataset={"fingerprint": "same"},
-    )
 
 
 @pytest.fixture
@@ -79,19 +42,7 @@ def spec():
 
 @pytest.fixture
 def record(spec, tmp_path):
-    db, cb_ntr, fl = spec.space.paper_points()
-    return record_of(
-        spec,
-        [
-            trial(0, db, 0.5, 0.6),
-            trial(1, cb_ntr, 0.4, status="interrupted"),
-            trial(2, fl, 0.2, status="stopped"),
-            trial(3, cb_ntr, 0.4, 0.5, resumes=1),
-            trial(4, {**cb_ntr, "gamma": 1.0, "kappa": 0.1}, 0.5, 0.8),
-            trial(5, {**fl, "gamma": 3.0}, 0.3, status="stopped"),
-        ],
-        tmp_path,
-    )
+    return auto_record(tmp_path, spec)
 
 
 def text_of(renderable):

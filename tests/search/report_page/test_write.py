@@ -11,13 +11,13 @@ from search.cli import main
 from search.journal import read_journal
 from search.lock import hold
 from search.report_page import write_report
-from search.report_page.figures import THEMES
 from search.report_page.parts import Cautions, Numbers, Table
 from search.report_page.write import build_page
 from search.results import load_search
 from search.show import DEFAULT_RUNS_DIR
 from tests.confirmed_search import write_confirmed_search
 from tests.many_trials import GAMMA, RATE, trial, write_trials
+from tests.report_figures import check
 from tests.search_folder import LABELS, START, test_report, write_search_folder
 
 HOSTILE = "<script>alert(1)</script>&<b>`x`"
@@ -36,30 +36,6 @@ def part_of(page, section, kind):
 
 def figures_of(page):
     return {figure.name: figure for figure in page.figures}
-
-
-def painted(value, key=""):
-    """With colours in place of their names, as the page's program puts them in."""
-    if isinstance(value, dict):
-        return {name: painted(item, name) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [painted(item, key) for item in value]
-    if isinstance(value, str) and value.startswith("@") and "color" in key:
-        return THEMES["dark"][value[1:]]
-    return value
-
-
-def check(page):
-    """Every figure is one that Plotly knows, with a title, axes with titles, and a sentence."""
-    import plotly.graph_objects as go
-
-    for figure in page.figures:
-        go.Figure(data=painted(list(figure.traces)), layout=painted(figure.layout))
-        json.dumps([figure.traces, figure.layout], allow_nan=False)
-        assert figure.title
-        assert figure.caption or figure.name.startswith("slice-")
-    names = [figure.name for figure in page.figures]
-    assert len(set(names)) == len(names)
 
 
 class Elements(HTMLParser):

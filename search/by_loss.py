@@ -28,7 +28,10 @@ def losses_table(summary: Mapping[str, Any]) -> Table | None:
     if "by_loss" not in summary:
         return None
     table = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, title="by loss, validation", title_justify="left"
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        title="by loss, validation (stopped trials: what they had reached)",
+        title_justify="left",
     )
     table.add_column("loss", no_wrap=True)
     for name in ("trials", "completed", "paper's values", "best", "trial"):

@@ -15,9 +15,9 @@ from rich.text import Text
 from search.differences import Difference
 from search.pareto import pareto_front, scores_at_best
 from search.published import ENCODER, SOURCE, PublishedRow, published_for, unlike_paper, why_unlike
-from search.results import SearchRecord, TrialRecord
+from search.results import OPEN_STATUSES, SearchRecord, TrialRecord
 from search.words import duration, value
-from spaces import SPACE_COLUMNS, Space, space_rows
+from spaces import AUTO, SPACE_COLUMNS, Space, space_rows
 from trainable.config import TrialConfig
 from trainable.datasets.records import GROUPS, SPLITS, TextDataset
 from trainable.objectives import objective_words
@@ -75,7 +75,7 @@ def _of_losses(losses: str) -> str:
 def scores_table(record: SearchRecord, summary: Mapping[str, Any]) -> Table:
     """Ours on validation and test, the paper's values, and the published row."""
     table = _table("micro-F1/macro-F1, per cent")
-    table.add_column("", no_wrap=True)
+    table.add_column("")  # where room is short its words are wrapped, no number is cut
     for name in ("total", *GROUPS):
         table.add_column(name, justify="right", no_wrap=True)
     best, paper = summary["best"], summary["paper_values"]
@@ -129,6 +129,7 @@ def score_notes(record: SearchRecord, summary: Mapping[str, Any]) -> list[str]:
         over = f" (means over {len(seeds)} seeds)" if seeds else ""
         notes.append(
             f"gain over the {start_words(record)} on validation: micro {micro}, macro {macro}{over}"
+            + (f"; {cut}, so part of it is longer training" if (cut := cut_short(record)) else "")
         )
     if summary["rising_at_stop"]:
         notes.append(_rising(summary))
@@ -249,11 +250,24 @@ def _short(name: str) -> str:
     return {"learning_rate": "lr"}.get(name, name.rstrip("_"))
 
 
-def start_words(record: SearchRecord) -> str:
-    """What trial 0 is."""
+def start_words(record: SearchRecord, loss: str | None = None) -> str:
+    """What trial 0 is; of several losses, what `loss` began with (None: the first, as trial 0)."""
+    space = record.spec.space
+    of_loss = f" of {loss or space.losses[0]}" if space.loss == AUTO else ""
     if unlike_paper(record.spec):
-        return "starting values"
-    return "paper's loss values" if record.spec.config.tune == "head" else "paper's values"
+        return f"starting values{of_loss}"
+    kind = "paper's loss values" if record.spec.config.tune == "head" else "paper's values"
+    return f"{kind}{of_loss}"
+
+
+def cut_short(record: SearchRecord) -> str:
+    """That trial 0, which a gain is measured against, did not train to its end; else ""."""
+    start = record.paper
+    if start is None or start.seed is not None or start.status in ("completed", *OPEN_STATUSES):
+        return ""  # a confirmation trains it whole
+    planned = int(start.params.get("epochs", record.spec.config.epochs))
+    ended = start.status.replace("_", " ")
+    return f"trial {start.number} {ended} after {len(start.epochs)} of {planned} epochs"
 
 
 def _change_note(change: Mapping[str, Any]) -> str:

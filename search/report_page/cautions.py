@@ -12,7 +12,7 @@ from search.report_page.parts import Caution
 from search.report_page.ranges import NEAR, at_bound, dimensions, range_words, shown_name
 from search.results import SearchRecord
 from search.rising import NOISE
-from search.tables import start_words
+from search.tables import cut_short, start_words
 from search.words import value
 from trainable.objectives import MICRO_F1, SCORE_KEYS, scores_of
 
@@ -161,6 +161,12 @@ def _trials(record: SearchRecord, summary: Mapping[str, Any]) -> Iterator[Cautio
         yield Caution(
             title="Many trials broke down",
             text=f"{len(broken)} of {len(ended)} ended without a fair score; see Failures.",
+        )
+    if summary["gain_over_paper_values"] and (cut := cut_short(record)):
+        yield Caution(
+            title="The gain is partly that of longer training",
+            text=f"It is measured against {cut}. `resume --confirm 1` trains both to the end, with "
+            "seeds that the search has not used.",
         )
     close = summary["catching_up_at_stop"]
     if close:

@@ -38,7 +38,8 @@ def _figure(rows: Sequence[tuple[str, Mapping[str, Any]]], judged: str) -> Figur
         name="losses",
         title=f"Validation {judged} by loss",
         caption="Open diamonds: the paper's values of each loss; stars: its best trial. The search "
-        "gives promising losses more trials, so a loss with few of them may not be at its best.",
+        "gives promising losses more trials: a loss with few of them may not be at its best, and "
+        "trials that ASHA stopped stand with what they had reached by then.",
         traces=(
             lines,
             _marks(paper, "paper_values", "@paper", "diamond-open", "the paper's values"),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from search.by_loss import paper_trials
 from search.published import ENCODER, PublishedRow, published_row
 from search.report_page.cautions import cautions
 from search.report_page.cost import saved_by_asha
@@ -62,6 +63,9 @@ def sentence(record: SearchRecord, summary: Mapping[str, Any]) -> str:
             f"; that is {100 * gain['micro_f1']:+.2f} points of micro-F1 and "
             f"{100 * gain['macro_f1']:+.2f} of macro-F1 against the {start_words(record)}"
         )
+    for loss, trial in paper_trials(record).items():
+        if trial.number == best.number:
+            said += f". Its settings are the {start_words(record, loss)}"
     return f"{said}."
 
 

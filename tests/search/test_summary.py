@@ -12,16 +12,18 @@ from rich.console import Console
 from search.chosen import chosen_table
 from search.hardware import Hardware
 from search.published import PUBLISHED, PUBLISHED_BY_LABELS, published_row, unlike_paper
+from search.report_page.outcome import sentence
 from search.request import RunRequest
 from search.resolve import resolve
 from search.results import load_search
-from search.summary import write_summary
+from search.summary import summarize, write_summary
 from search.tables import (
     counts_line,
     score_notes,
     scores_table,
     trials_table,
 )
+from tests.auto_search import auto_record
 from tests.search_folder import append_events, objective, write_search_folder
 
 REFERENCE = Path(__file__).resolve().parents[3] / "shared/reference/huang2021.json"
@@ -124,6 +126,34 @@ def test_the_tables_fit_80_columns(record):
         "multi-label 70.00/48.00 (50 documents)"
     )
     assert notes[1] == "gain over the paper's values on validation: micro +2.00, macro +2.00"
+
+
+def test_a_gain_over_a_trial_that_was_stopped_says_so(record):
+    first = record.trials[0]
+    stopped = dataclasses.replace(first, status="stopped", epochs=first.epochs[:1])
+    record = dataclasses.replace(record, trials=(stopped, *record.trials[1:]))
+    [said] = [note for note in score_notes(record, summarize(record)) if note.startswith("gain")]
+    assert said.endswith("; trial 0 stopped after 1 of 4 epochs, so part of it is longer training")
+
+
+def test_of_several_losses_the_gain_is_over_that_of_trial_0(tmp_path):
+    record = auto_record(tmp_path)
+    summary = summarize(record)
+    text = text_of(scores_table(record, summary))
+    assert "paper's loss values of" in text  # wrapped, and no number is cut
+    assert "…" not in text
+    assert "gain over the paper's loss values of db on validation: micro +20.00, macro +20.00" in (
+        score_notes(record, summary)
+    )
+    assert "against the paper's loss values of db." in sentence(record, summary)
+    best = dataclasses.replace(record, trials=record.trials[:4])  # now trial 0
+    assert sentence(best, summarize(best)).endswith(
+        "These are the paper's loss values of db: nothing better was found."
+    )
+    other = dataclasses.replace(record.trials[2], epochs=record.trials[4].epochs)
+    best = dataclasses.replace(record, trials=(*record.trials[:2], other))
+    said = sentence(best, summarize(best))
+    assert said.endswith("of db. Its settings are the paper's loss values of fl.")
 
 
 def test_a_second_look_at_the_test_set_is_said(record):

@@ -82,6 +82,15 @@ def test_a_gain_within_noise(tmp_path):
     assert "0.20 points" in texts(folder)["The gain is within noise"]
 
 
+def test_a_gain_over_a_trial_that_was_stopped(tmp_path):
+    rows = [trial([0.5], status="stopped", reason="below the top half at epoch 1", **MIDDLE)]
+    folder = write_trials(
+        tmp_path / "mine", [*rows, *(trial([0.8], gamma=0.2 * n) for n in range(8))]
+    )
+    said = texts(folder)["The gain is partly that of longer training"]
+    assert said.startswith("It is measured against trial 0 stopped after 1 of ")
+
+
 def test_a_confirmed_winner_is_judged_by_its_seeds(tmp_path):
     told = texts(write_confirmed_search(tmp_path / "mine"))
     text = told["The winner is within noise of the paper's values"]

@@ -131,7 +131,7 @@ class Search:
         from search.resume import RESUME_OPTIONS, ResumeRequest, resume_changes
         from search.run import resume_search
 
-        own = {"add_trials", "accept_changes"}
+        own = {"add_trials", "accept_changes", "trust"}
         _check(options, own | set(RESUME_OPTIONS))
         request = ResumeRequest(
             name=self.name,

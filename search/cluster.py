@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import signal
+import stat
 import sys
 import tempfile
 import threading
@@ -21,7 +22,8 @@ from search.cluster_check import check_cluster
 from search.guardian import guarded, kill_processes_of
 from search.hardware import detect_hardware
 from search.lock import hold, is_live
-from trainable.allocator import allocator_environment
+from trainable.allocator import allocator_environment, inherited
+from trainable.child_environment import without_secrets
 from trainable.encoded import EncodedDataset
 from trainable.errors import UsageError, UserError, one_line
 
@@ -115,7 +117,9 @@ def sweep(root: Path, *, older_than_s: float = 3600.0) -> None:
     """Remove the scratch folders of searches that were killed."""
     for folder in root.glob(f"{_SCRATCH_PREFIX}*"):
         with contextlib.suppress(OSError):  # another user's, or gone meanwhile
-            if time.time() - folder.stat().st_mtime > older_than_s and not is_live(folder):
+            found = folder.lstat()
+            ours = found.st_uid == os.getuid() and stat.S_ISDIR(found.st_mode)
+            if ours and time.time() - found.st_mtime > older_than_s and not is_live(folder):
                 shutil.rmtree(folder)
 
 
@@ -147,12 +151,13 @@ def _start(spec: "SearchSpec", data: EncodedDataset, weights_bytes: int, scratch
     local = {} if spec.address else _private_options(spec, data, weights_bytes, scratch)
     for tries_left in reversed(range(_START_TRIES if spec.address is None else 1)):
         try:
-            ray.init(
-                address=spec.address or "local",
-                log_to_driver=False,
-                logging_level=logging.CRITICAL,
-                **local,
-            )
+            with inherited(without_secrets(os.environ) if spec.address is None else {}):
+                ray.init(
+                    address=spec.address or "local",
+                    log_to_driver=False,
+                    logging_level=logging.CRITICAL,
+                    **local,
+                )
             break
         except Exception as error:  # Ray raises bare ones
             kill_processes_of(scratch)

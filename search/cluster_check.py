@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 from typing import Final
 
+from search.credentials import without_credentials
 from trainable.errors import UsageError
 
 DEADLINE_S: Final = 8.0
@@ -29,7 +30,8 @@ def check_cluster(address: str) -> None:
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdigit():
         raise UsageError(
-            f"--address takes HOST:PORT of a Ray cluster's head, or 'auto', got '{address}'"
+            f"--address takes HOST:PORT of a Ray cluster's head, or 'auto', got "
+            f"'{without_credentials(address)}'"
         )
     problems: list[str] = []
     where = (host.strip("[]"), int(port))
@@ -76,6 +78,12 @@ def _silent(address: str, reason: str) -> str:
 
 def _local_cluster() -> str:
     try:
+        # in a folder of all users: theirs would have our trials, and answer with pickles
+        if _CURRENT_CLUSTER.stat().st_uid not in {0, os.getuid()}:
+            raise UsageError(
+                f"--address auto: the Ray cluster of this machine is another user's "
+                f"({_CURRENT_CLUSTER}): if you trust it, give its HOST:PORT"
+            )
         return _CURRENT_CLUSTER.read_text().strip()
     except OSError:
         raise UsageError(

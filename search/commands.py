@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +19,8 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Search, log, evaluate and export."""
     from search.request import RunRequest
 
+    if options.restart is None:
+        _warn_of_passwords(options, terminal)
     names = {field.name for field in dataclasses.fields(RunRequest)}
     said = {name: value for name, value in vars(options).items() if name in names}
     lists = {"settings": tuple(options.settings), "points": tuple(options.points)}
@@ -39,12 +42,14 @@ def resume(options: argparse.Namespace, terminal: Terminal) -> int:
     from search.resume import ResumeRequest, resume_changes
     from search.run import resume_search
 
+    _warn_of_passwords(options, terminal)
     request = ResumeRequest(
         name=options.name,
         runs_dir=options.runs_dir,
         changes=resume_changes(vars(options)),
         add_trials=options.add_trials,
         accept_changes=options.accept_changes,
+        trust=options.trust,
     )
     return resume_search(request, terminal)
 
@@ -158,6 +163,7 @@ def baseline(options: argparse.Namespace, terminal: Terminal) -> int:
     """Train a simple model to compare with."""
     from search.baseline.command import run_baseline
 
+    _warn_of_passwords(options, terminal)
     return run_baseline(options, terminal)
 
 
@@ -165,6 +171,7 @@ def compare(options: argparse.Namespace, terminal: Terminal) -> int:
     """Compare losses."""
     from search.compare.command import run_compare
 
+    _warn_of_passwords(options, terminal)
     return run_compare(options, terminal)
 
 
@@ -175,6 +182,7 @@ def sync(options: argparse.Namespace, terminal: Terminal) -> int:
 
     if (options.name is None) != options.all:
         raise UsageError("give the NAME of a search, or --all: see `python -m search sync --help`")
+    _warn_of_passwords(options, terminal)
     uri = absolute_uri(options.tracking_uri)
     if not options.all:
         return sync_search(_folder_of(options), uri, terminal, as_json=options.json)
@@ -202,6 +210,7 @@ def register(options: argparse.Namespace, terminal: Terminal) -> int:
     """Register a trained model."""
     from search.models.register import register
 
+    _warn_of_passwords(options, terminal)
     where = options.tracking_uri, _runs_dir(options)
     return register(options.model, options.name, *where, terminal)
 
@@ -225,6 +234,18 @@ def _folder_of(options: argparse.Namespace) -> Path:
     return find_search(options.name, _runs_dir(options))
 
 
+def _warn_of_passwords(options: argparse.Namespace, terminal: Terminal) -> None:
+    from search.credentials import VARIABLES, has_credentials
+
+    for name, variable in VARIABLES.items():
+        if has_credentials(getattr(options, name, None)):
+            terminal.warn(
+                f"--{name.replace('_', '-')} holds a password, and every user of this machine (and "
+                "of a Ray cluster) can read a command line: put the address into "
+                f"${variable} instead"
+            )
+
+
 def _with_total_trials(options: argparse.Namespace) -> argparse.Namespace:
     """The options with `--trials` in place of `--add-trials`: they may be repeated."""
     if options.add_trials is None:
@@ -240,15 +261,24 @@ def _with_total_trials(options: argparse.Namespace) -> argparse.Namespace:
 
 
 def _supervised(options: argparse.Namespace, name: str, terminal: Terminal) -> int:
-    from search.supervisor import python_command, resume_arguments, supervise, without_restart
+    from search.supervisor import (
+        concealed,
+        python_command,
+        resume_arguments,
+        supervise,
+        without_restart,
+    )
 
     if options.restart < 0:
         raise UsageError(f"--restart must be at least 0, got {options.restart}")
-    argv = without_restart(options.argv)
+    _warn_of_passwords(options, terminal)
+    argv, variables = concealed(without_restart(options.argv))
+    again, more = concealed(resume_arguments(options, name))
+    os.environ.update(variables | more)  # of the children
     return supervise(
         _runs_dir(options) / name,
         python_command(argv if options.name else [*argv, "--name", name]),
-        python_command(resume_arguments(options, name)),
+        python_command(again),
         restarts=options.restart,
         terminal=terminal,
     )

@@ -65,6 +65,10 @@ class RunSearcher(Searcher):
         self._ray_config = ray_config
         self._max_concurrent: int | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        # nobody reads Tune's pickle; the spec behind `_ray_config` may hold passwords
+        return {**self.__dict__, "_ray_config": None}
+
     def set_max_concurrency(self, max_concurrent: int) -> bool:
         """Limit the open runs here: Tune's limiter loses a slot to a failed actor reset."""
         self._max_concurrent = max_concurrent

@@ -2,15 +2,27 @@
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
-from typing import IO, Self
+from typing import IO, Final, Self
 
-from rich.console import Console, RenderableType
+from rich.console import (
+    Console,
+    ConsoleOptions,
+    ConsoleRenderable,
+    RenderableType,
+    RenderHook,
+    RenderResult,
+)
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.text import Text
 
 from trainable.errors import one_line
+
+_OBEYED: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Control characters but for tab and newline."""
 
 
 class Terminal:
@@ -53,7 +65,7 @@ class Terminal:
 
             def update(what: str, done: int, total: int) -> None:
                 if what not in tasks:
-                    tasks[what] = bars.add_task(words.format(what), total=total)
+                    tasks[what] = bars.add_task(_OBEYED.sub("?", words.format(what)), total=total)
                 bars.update(tasks[what], completed=done)
 
             yield update
@@ -84,9 +96,32 @@ class Terminal:
         self.err.print(Text.assemble((label, style), text), markup=False, soft_wrap=True)
 
 
+class Printable:
+    """What it wraps, without characters that a terminal would obey.
+
+    A search folder may be a stranger's, and an escape sequence in a reason could forge a line.
+    A console does so to all that it prints but to a live display, which comes after its hooks.
+    """
+
+    def __init__(self, inner: RenderableType) -> None:
+        self._inner = inner
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self._inner, options):
+            text = segment.text if segment.control else _OBEYED.sub("?", segment.text)
+            yield Segment(text, segment.style, segment.control)
+
+
+class _OnlyPrintable(RenderHook):
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [Printable(renderable) for renderable in renderables]
+
+
 def _console(*, stderr: bool = False, quiet: bool = False) -> Console:
     # cells of tables ask the console, whatever `print` was told
-    return Console(highlight=False, markup=False, emoji=False, stderr=stderr, quiet=quiet)
+    console = Console(highlight=False, markup=False, emoji=False, stderr=stderr, quiet=quiet)
+    console.push_render_hook(_OnlyPrintable())
+    return console
 
 
 def drop_output(stream: IO[str] | None = None) -> None:

@@ -9,6 +9,7 @@ import yaml
 
 from trainable.errors import UsageError
 from trainable.paths import write_text
+from trainable.plain_yaml import parse_yaml
 
 
 def write_yaml(path: Path, kind: str, version: int, values: Mapping[str, Any]) -> None:
@@ -24,7 +25,7 @@ def read_yaml(path: Path, kind: str, version: int) -> dict[str, Any]:
         UsageError: missing, unreadable, not YAML, of another format or version.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -56,7 +57,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: cannot be read ({_reason(error)})") from None
     if not isinstance(values, dict):
         raise UsageError(f"{path}: must hold a JSON object")

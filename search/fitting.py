@@ -4,12 +4,14 @@ A search is one, its confirmation another, in the same Ray instance. Tune's own 
 scratch folder that goes when the instance ends.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from search.spec import SearchSpec
+from trainable.child_environment import without_secrets
 
 if TYPE_CHECKING:
     from search.recorder import Recorder
@@ -65,7 +67,22 @@ class Workshop:
             ),
             run_config=_run_config(name, self.scratch, self.switch, recorder),
         )
-        tuner.fit()
+        with _keys_stay_here():
+            tuner.fit()
+
+
+@contextlib.contextmanager
+def _keys_stay_here() -> Iterator[None]:
+    """Tune hands the driver's AWS keys to every trial, for checkpoints that ours do not upload."""
+    from ray.tune.execution import class_cache
+
+    handed_on = class_cache.ENV_VARS_TO_PROPAGATE
+    secret = without_secrets(dict.fromkeys(handed_on, ""))
+    class_cache.ENV_VARS_TO_PROPAGATE = handed_on - set(secret)
+    try:
+        yield
+    finally:
+        class_cache.ENV_VARS_TO_PROPAGATE = handed_on
 
 
 def _run_config(name: str, scratch: Path, switch: "StopSwitch", recorder: "Recorder") -> Any:

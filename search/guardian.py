@@ -22,6 +22,7 @@ _PATIENCE_S: Final = 10.0
 """For processes to die: a raylet that is killed may have started another worker just before."""
 _PAUSE_S: Final = 0.2
 _LEAVING_S: Final = 5.0
+_KEPT: Final = ("PATH", "LD_LIBRARY_PATH")
 _DEAF_TO: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Sent to all at once when a session or a machine goes down."""
 
@@ -41,6 +42,7 @@ def guarded(scratch: Path, *, processes: bool) -> Iterator[None]:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
         cwd="/",
+        env={name: os.environ[name] for name in _KEPT if name in os.environ},  # no passwords
     )
     assert guardian.stdin is not None
     assert guardian.stdout is not None

@@ -64,6 +64,17 @@ _FIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 """What readers count on."""
 
+_TYPES: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "time": (int, float),
+        **dict.fromkeys(("trial", "seed", "epoch"), int),
+        "status": str,
+        **dict.fromkeys(("params", "metrics"), dict),
+        "trials": (int, list),
+    }
+)
+"""... as: a number names files."""
+
 JOURNAL_FILE: Final = "journal.jsonl"
 """Its name in the folder of a search."""
 
@@ -122,7 +133,11 @@ def _event(line: bytes, started: set[Any], where: str) -> dict[str, Any]:
         event = json.loads(line)
         kind = event["event"]
         fields = _FIELDS.get(kind, ())
-        missing = [key for key in ("time", *fields) if key not in event]
+        missing = [
+            key
+            for key in ("time", *fields)
+            if key not in event or not isinstance(event[key], _TYPES.get(key, object))
+        ]
         who = event["trial"] if "trial" in fields else None
         strange = "seed" in fields and who not in started
         if "seed" in fields:
@@ -130,7 +145,7 @@ def _event(line: bytes, started: set[Any], where: str) -> dict[str, Any]:
         if kind in ("trial_started", "confirm_started"):
             started.add(who)
         strange = strange or (who is not None and who not in started)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         missing, strange = ["event"], False
     if missing or strange:
         what = "tells of a trial that never started" if strange else "is damaged"

@@ -90,6 +90,11 @@ def _add_resume(commands: Any) -> None:
         action="store_true",
         help="go on though code, versions or spec.yaml are not as they were",
     )
+    resume.add_argument(
+        "--trust",
+        action="store_true",
+        help="use the addresses, data and encoder of a search that was started elsewhere",
+    )
     resume.add_argument("--address", metavar="HOST:PORT", help="of an existing Ray cluster")
     resume.add_argument("--storage", metavar="URL", help="of the study, with its password")
     resume.add_argument("--tracking-uri", metavar="URI", help="MLflow, if not where it was")

@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 
 from search.spec import SearchSpec
 from trainable.allocator import allocator_environment, inherited
+from trainable.child_environment import without_secrets
 from trainable.config import TrialConfig
 from trainable.encoded import EncodedDataset
 from trainable.errors import UserError
@@ -217,7 +218,8 @@ class _Processes:
 
 def _environment(spec: SearchSpec) -> dict[str, str | None]:
     """Of a trial's process, as Ray would have it."""
-    changes: dict[str, str | None] = {"OMP_NUM_THREADS": str(max(1, int(spec.cpus_per_trial)))}
+    threads = str(max(1, int(spec.cpus_per_trial)))
+    changes: dict[str, str | None] = {**without_secrets(os.environ), "OMP_NUM_THREADS": threads}
     if not spec.gpus_per_trial:
         changes |= {**allocator_environment(os.environ), "CUDA_VISIBLE_DEVICES": ""}
     return changes

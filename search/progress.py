@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.confirm_progress import confirm_header, confirm_line
+from search.console import Printable
 from search.journal import JOURNAL_FILE, read_journal
 from search.progress_state import ProgressState, TrialState, apply, eta_s
 from search.spec import SearchSpec
@@ -89,7 +90,7 @@ class Progress:
         with self._lock:
             table = render(self.state, self._console.width, time.time())
         head = (Text(self._headline, no_wrap=True, overflow="ellipsis"),) if self._headline else ()
-        return Group(*head, table)
+        return Printable(Group(*head, table))
 
 
 def render(state: ProgressState, width: int, now: float) -> RenderableType:

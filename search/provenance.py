@@ -159,7 +159,7 @@ def _version(package: str) -> str | None:
 def _git(cwd: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", *arguments],
+            ["git", "-c", "core.fsmonitor=false", *arguments],
             cwd=cwd,
             capture_output=True,
             text=True,

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from search.confirmation import DEFAULT_SEEDS, SEEDS_ALONE
+from search.credentials import from_environment
 from search.grace import preset_grace
 from search.hardware import Hardware
 from search.presets import (
@@ -89,7 +90,7 @@ def resolve(request: RunRequest, hardware: Hardware, *, mu: float | None = None)
         warm_start=tuple(dict.fromkeys(request.warm_start)),
         pareto="," in (request.objective or ""),
         points=tuple(read_point(path, space) for path in request.points),
-        storage=absolute_uri(request.storage),
+        storage=absolute_uri(from_environment("storage", request.storage)),
         grace_period=_first(request.grace_period, preset_grace(preset, config, space)),
         reduction_factor=_first(request.reduction_factor, preset.reduction_factor),
         cpus_per_trial=resources.cpus_per_trial,
@@ -101,7 +102,7 @@ def resolve(request: RunRequest, hardware: Hardware, *, mu: float | None = None)
         confirm=_first(request.confirm, 0),
         seeds=_first(request.seeds, DEFAULT_SEEDS),
         address=request.address,
-        tracking_uri=absolute_uri(request.tracking_uri),
+        tracking_uri=absolute_uri(from_environment("tracking_uri", request.tracking_uri)),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from search import confirm, preflight
 from search.confirmation import SEEDS_ALONE
 from search.console import Terminal
+from search.credentials import VARIABLES, from_environment
 from search.differences import (
     Difference,
     check_acceptable,
@@ -22,6 +23,7 @@ from search.hardware import Hardware
 from search.provenance import add_origin, describe_origin, origins
 from search.results import DATASET_NAME, SearchRecord
 from search.spec import SPEC_NAME, SearchSpec
+from search.strangers import check_entries
 from search.tables import differences_table
 from search.tracking.check import absolute_uri
 from trainable.errors import UsageError
@@ -55,6 +57,8 @@ class ResumeRequest:
     """Trials beyond those that the search has; not with `trials` in `changes`."""
     accept_changes: bool = False
     """Whether to go on with other code, versions or settings."""
+    trust: bool = False
+    """Whether to use what spec.yaml names, whoever wrote it."""
 
 
 def resume_changes(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,10 +73,11 @@ def resumed_spec(request: ResumeRequest) -> SearchSpec:
     """The spec of the search with what the request changes.
 
     Raises:
-        UsageError: no such search, or fewer trials than it has.
+        UsageError: no such search, a link in its folder, or fewer trials than it has.
     """
     runs = expand(request.runs_dir, "--runs-dir").absolute()
     folder = preflight.find_search(request.name, runs)
+    check_entries(folder)
     before = SearchSpec.load(folder / SPEC_NAME)
     changes = dict(request.changes)
     if request.add_trials is not None:
@@ -80,6 +85,9 @@ def resumed_spec(request: ResumeRequest) -> SearchSpec:
             raise UsageError(f"--add-trials must be at least 1, got {request.add_trials}")
         changes["trials"] = before.trials + request.add_trials
     spec = before.replace(**changes, runs_dir=str(runs), name=request.name)
+    # a folder keeps no passwords
+    known = {name: getattr(spec, name) for name in VARIABLES if getattr(spec, name)}
+    spec = spec.replace(**{name: from_environment(name, uri) for name, uri in known.items()})
     if spec.trials < before.trials:
         raise UsageError(
             f"--trials must be at least the search's {before.trials}, got {spec.trials}"

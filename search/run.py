@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from search import preflight
+from search import preflight, strangers
 from search.chosen import chosen_table
 from search.console import Terminal
 from search.describe import describe_dataset
@@ -28,7 +28,7 @@ from search.request import RunRequest, says
 from search.resolve import resolve
 from search.results import DATASET_NAME, VERSIONS_NAME, SearchRecord, load_search
 from search.resume import Comparison, ResumeRequest, nothing_left, resumed_spec
-from search.spec import SPEC_NAME, SearchSpec
+from search.spec import SearchSpec
 from search.summary import TRIALS_NAME, write_summary
 from search.tables import (
     counts_line,
@@ -147,6 +147,7 @@ def resume_search(request: ResumeRequest, terminal: Terminal) -> int:
         UsageError: no such search, it is running, it is not what it was, or it cannot run here.
     """
     spec = resumed_spec(request)
+    strangers.check_trusted(spec, said=request.changes, trust=request.trust)
     preflight.check_folder(spec.folder)
     hardware = detect_hardware()
     preflight.check_machine(spec, hardware)
@@ -166,7 +167,7 @@ def resume_search(request: ResumeRequest, terminal: Terminal) -> int:
         data = read_data(spec.longest, terminal, hardware)
         comparison.check_data(data.description["fingerprint"])
         with preflight.storage_errors(Path(spec.runs_dir)):
-            spec.save(spec.folder / SPEC_NAME)
+            strangers.save_own(spec)
         return _search(spec, data.encoded, terminal, comparison)
 
 
@@ -197,7 +198,7 @@ def _write_start(
 ) -> None:
     """The files that say what is searched; a folder that cannot hold them goes again."""
     try:
-        spec.save(spec.folder / SPEC_NAME)
+        strangers.save_own(spec)
         if warm:
             write_warm_start(spec.folder, warm)
         write_json(spec.folder / DATASET_NAME, data.description)

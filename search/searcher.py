@@ -67,7 +67,9 @@ class StudySearcher(Searcher):
         return True
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_enough": None, "_on_broken": None}
+        # nobody reads Tune's pickle; the spec behind `_trial_config` may hold passwords
+        dropped = ("_trial_config", "_enough", "_on_broken")
+        return {**self.__dict__, **dict.fromkeys(dropped)}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The Ray config of a new trial; None while enough of them run; FINISHED after the last."""

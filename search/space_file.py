@@ -11,6 +11,7 @@ from spaces.space import applies
 from trainable.best import BEST_FORMAT
 from trainable.config import parse_setting
 from trainable.errors import UsageError, unknown_name
+from trainable.plain_yaml import parse_yaml
 
 _SPACE_SHAPE: Final = (
     "must map names to ranges, as in 'learning_rate: {low: 1e-5, high: 1e-3, log: true}'"
@@ -74,7 +75,7 @@ def _check_of_one_loss(path: str, point: dict[str, Value]) -> None:
 
 def _read_mapping(option: str, path: str, shape: str) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = parse_yaml(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"{option} {path}: cannot be read ({getattr(error, 'strerror', None) or error})"

@@ -57,7 +57,7 @@ class Proposal:
 
 
 class SearchStudy:
-    """Ask and tell, on disk. Pickles as its address only: Tune pickles what holds it.
+    """Ask and tell, on disk. Pickles without its database: Tune writes what holds it to a file.
 
     Args:
         folder: Of the search.
@@ -96,7 +96,8 @@ class SearchStudy:
         self._open: dict[str, tuple[Proposal, optuna.Trial]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_study": None, "_storage": None, "_open": {}}
+        # an address may hold a password
+        return {**self.__dict__, "_study": None, "_storage": None, "_url": None, "_open": {}}
 
     def open(self, *points: Mapping[str, Any], new: bool = False) -> None:
         """Create the study with `points` as its first trials, or go on with the one there is.

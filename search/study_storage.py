@@ -51,6 +51,7 @@ def open_storage(path: Path, url: str | None = None) -> "StudyMirror":
 
 
 def _write_ahead(connection: sqlite3.Connection, _: object) -> None:
+    connection.execute("PRAGMA trusted_schema=OFF")  # a file from anybody
     try:
         [(mode,)] = connection.execute("PRAGMA journal_mode=WAL").fetchall()
     except sqlite3.OperationalError:  # a file system without shared memory: as it was

@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any, Final
 
 from search.console import Terminal
+from search.credentials import VARIABLES, has_credentials, without_credentials
 from search.journal import JOURNAL_FILE, read_journal
 from search.lock import hold
 from search.results import SearchRecord, load_search
@@ -129,6 +130,25 @@ def with_total(argv: Sequence[str], trials: int) -> list[str]:
     return [*_without("--add-trials", argv), "--trials", str(trials)]
 
 
+def concealed(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The command line without passwords in addresses, and the variables that give them back.
+
+    Every user of a machine can read the arguments of a process, but not its environment.
+    """
+    words, variables = list(argv), {}
+    options = {f"--{name.replace('_', '-')}": name for name in VARIABLES}
+    for index, word in enumerate(words):
+        option, equals, value = word.partition("=")
+        if option not in options:
+            continue
+        place, head = (index, f"{option}=") if equals else (index + 1, "")
+        value = value if equals else "".join(words[place : place + 1])
+        if has_credentials(value):
+            words[place] = f"{head}{without_credentials(value)}"
+            variables[VARIABLES[options[option]]] = value
+    return words, variables
+
+
 def _without(option: str, argv: Sequence[str]) -> list[str]:
     kept, words = [], iter(argv)
     for word in words:
@@ -147,7 +167,7 @@ def resume_arguments(options: argparse.Namespace, name: str) -> list[str]:
     """
     if options.command == "resume":
         return without_restart(options.argv)
-    argv = ["resume", name, "--runs-dir", options.runs_dir]
+    argv = ["resume", name, "--runs-dir", options.runs_dir, "--trust"]  # this user began it
     for option in _ADDRESSES:
         value = getattr(options, option.lstrip("-").replace("-", "_"))
         if value is not None:

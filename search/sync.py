@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from search.console import Terminal
+from search.credentials import from_environment
 from search.spec import SPEC_NAME, SearchSpec
+from search.strangers import check_entries, check_sending
 from search.tracking import Synced, check_tracking, sync
 from trainable.errors import UserError
 
@@ -23,9 +25,13 @@ def sync_search(
         as_json: Whether it is JSON.
 
     Raises:
+        UsageError: the folder, or where its search was to be recorded, is a stranger's.
         UserError: the store cannot be used, or did not take it all.
     """
-    uri = tracking_uri or SearchSpec.load(folder / SPEC_NAME).tracking_uri
+    check_entries(folder)
+    uri = tracking_uri or _own_address(folder)
+    if uri is not None:  # else it is the store beside the search, whatever the environment says
+        uri = from_environment("tracking_uri", uri)
     check_tracking(uri, folder.parent)
     with terminal.progress("runs of {}") as bar:
         synced = sync(folder, tracking_uri=uri, on_sent=lambda *sent: bar(folder.name, *sent))
@@ -45,6 +51,12 @@ def sync_all(
             failed += 1
             terminal.warn(f"{folder.name}: {error}")
     return 1 if failed else 0
+
+
+def _own_address(folder: Path) -> str | None:
+    spec = SearchSpec.load(folder / SPEC_NAME)
+    check_sending(spec.replace(runs_dir=str(folder.parent), name=folder.name))
+    return spec.tracking_uri
 
 
 def _line(synced: Synced) -> str:

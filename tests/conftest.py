@@ -5,6 +5,7 @@ import os
 # tiny models: two threads that wait for each other are slower than one
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import pytest
 from hypothesis import settings
 
 # a busy machine is no failure
@@ -17,3 +18,11 @@ def pytest_collection_modifyitems(items):
     waits = ("ray", "server", "slow")
     heavy = {item.path for item in items if any(map(item.get_closest_marker, waits))}
     items.sort(key=lambda item: item.path not in heavy)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_state(tmp_path_factory):
+    """The key that marks a user's own searches is not that of who runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield

@@ -33,9 +33,11 @@ def small_spec(runs_dir, **changes):
 
 
 def make_folder(spec, plan):
+    from search.strangers import save_own
+
     spec.folder.mkdir(parents=True, exist_ok=True)
     (spec.folder / "plan.json").write_text(json.dumps(plan))
-    spec.save(spec.folder / "spec.yaml")
+    save_own(spec)
 
 
 def run_dummies(spec, **options):

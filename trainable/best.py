@@ -14,6 +14,7 @@ import yaml
 from trainable.config import LOSS_HYPERPARAMETERS, OBJECTIVE, TrialConfig, parse_setting
 from trainable.errors import UsageError, unknown_name
 from trainable.paths import write_text
+from trainable.plain_yaml import parse_yaml
 
 BEST_FORMAT: Final = "longtail-search/best"
 BEST_VERSION: Final = 2
@@ -123,7 +124,7 @@ class BestConfig:
 
 def _read(path: Path) -> Mapping[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError("no such file") from None
     except OSError as error:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import torch
 
 from trainable.allocator import allocator_environment, inherited
+from trainable.child_environment import without_secrets
 from trainable.encoded import EncodedSplit
 from trainable.errors import UserError
 from trainable.extractor import Extractor
@@ -83,8 +84,8 @@ def _run(
         for pool, (index, task) in zip(free, left, strict=False):
             running[pool.submit(_extract, *task)] = index, pool
 
-    threads = {"OMP_NUM_THREADS": "1"}
-    with inherited(allocator_environment(os.environ) | threads), ctrl_c_held_back():
+    changes = {**without_secrets(os.environ), **allocator_environment(os.environ)}
+    with inherited({**changes, "OMP_NUM_THREADS": "1"}), ctrl_c_held_back():
         begin(pools)
     while running:
         for future in wait(running, return_when=FIRST_COMPLETED).done:

@@ -40,7 +40,9 @@ def write_text(path: Path, text: str) -> None:
     """Write through a neighbour file and a rename, so that no reader sees half of it."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(text, encoding="utf-8")
+        part.unlink(missing_ok=True)
+        with part.open("x", encoding="utf-8") as file:  # never through a link that waits there
+            file.write(text)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from search.baseline.folder import folder_for, write_baseline
 from search.baseline.options import KINDS
 from search.baseline.scored import score_svm
 from search.console import Terminal
-from search.credentials import scrub
+from search.credentials import from_environment, scrub
 from search.hardware import Hardware, detect_hardware
 from search.preflight import check_folder
 from search.provenance import describe_versions
@@ -44,7 +44,7 @@ def run_baseline(options: argparse.Namespace, terminal: Terminal) -> int:
     if options.kind not in KINDS:
         raise unknown_name("baseline", options.kind, KINDS)
     runs_dir = expand(options.runs_dir, "--runs-dir").absolute()
-    uri = absolute_uri(options.tracking_uri)
+    uri = absolute_uri(from_environment("tracking_uri", options.tracking_uri))
     config = _config(options)
     check_folder(runs_dir)
     check_tracking(uri, runs_dir)

@@ -107,5 +107,7 @@ def ensure_svm(plan: Sequence[Planned], request: RunRequest, terminal: Terminal)
 def _run(search: Planned, terminal: Terminal) -> int:
     if search.state == "new":
         return run_search(search.request, terminal)
-    request = ResumeRequest(name=search.name, runs_dir=search.request.runs_dir)
+    request = ResumeRequest(
+        name=search.name, runs_dir=search.request.runs_dir, trust=search.trusted
+    )
     return resume_search(request, terminal)

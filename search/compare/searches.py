@@ -17,6 +17,7 @@ from search.request import RunRequest, says
 from search.resolve import resolve
 from search.results import SearchRecord, load_search
 from search.spec import SPEC_NAME, SearchSpec
+from search.strangers import uses
 from spaces import LOSS_SETTINGS
 from trainable.errors import UsageError
 
@@ -41,6 +42,8 @@ class Planned:
     state: State
     wall_s: float = 0.0
     """Seconds that it took so far."""
+    trusted: bool = False
+    """Whether the user says now all that it reaches outside its folder."""
 
     @property
     def name(self) -> str:
@@ -80,8 +83,14 @@ def _planned(request: CompareRequest, loss: str, hardware: Hardware) -> Planned:
     check_idle(spec.folder)
     record = load_search(spec.folder)
     _check_same(record.spec, resolve(run, hardware, mu=record.spec.config.mu), run)
-    state: State = "done" if is_done(record) else "begun"
-    return Planned(loss=loss, request=run, folder=spec.folder, state=state, wall_s=record.wall_s)
+    return Planned(
+        loss=loss,
+        request=run,
+        folder=spec.folder,
+        state="done" if is_done(record) else "begun",
+        wall_s=record.wall_s,
+        trusted=uses(record.spec).items() <= uses(spec).items(),
+    )
 
 
 def _check_same(there: SearchSpec, wanted: SearchSpec, run: RunRequest) -> None:

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from search.credentials import scrub, without_credentials
+from search.credentials import from_environment, scrub, without_credentials
 from search.tracking.check import absolute_uri, check_tracking, default_tracking_uri
 from search.tracking.links import version_link, where_to_look
 from trainable.errors import UsageError, UserError, one_line
@@ -27,6 +27,7 @@ def register(
     """
     if name is not None and not _NAME.fullmatch(name):
         raise UsageError(f"--name takes letters, digits, '.', '-', '_' and spaces, got '{name}'")
+    tracking_uri = from_environment("tracking_uri", tracking_uri)
     check_tracking(tracking_uri, runs_dir)
     uri = absolute_uri(tracking_uri) or default_tracking_uri(runs_dir)
     from search.models.facts import ModelFacts

@@ -181,7 +181,16 @@ def test_resume_asks_as_the_command_line_does(tmp_path, monkeypatch):
 
 def test_resume_takes_what_the_command_line_takes():
     parser = build_parser().parse_args(["resume", "x"])
-    told = {"name", "runs_dir", "command", "json", "restart", "add_trials", "accept_changes"}
+    told = {
+        "name",
+        "runs_dir",
+        "command",
+        "json",
+        "restart",
+        "add_trials",
+        "accept_changes",
+        "trust",
+    }
     assert set(RESUME_OPTIONS) == set(vars(parser)) - told
 
 

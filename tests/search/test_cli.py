@@ -26,7 +26,7 @@ GOLDEN = {
         *("--name", "--runs-dir", "--tracking-uri", *ENDURANCE, "--dry-run", "--json"),
     },
     "resume": {
-        *("name", "--trials", "--add-trials", "--accept-changes"),
+        *("name", "--trials", "--add-trials", "--accept-changes", "--trust"),
         *("--time-budget", "--address", "--tracking-uri", "--runs-dir"),
         *("--storage", *BUDGETS, "--confirm", "--seeds", *ENDURANCE),
     },

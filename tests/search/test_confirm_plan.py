@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("ray")
 
+from ray import cloudpickle
 from ray.tune.search import Searcher
 
 from search import confirm, tuner
@@ -166,6 +167,13 @@ def test_runs_are_handed_out_in_order_and_no_more_than_asked_for_at_once():
     assert searcher.suggest("d") == Searcher.FINISHED
     open_runs.finish("unknown")
     assert open_runs.num_open == 1
+
+
+def test_what_tune_pickles_of_it_holds_no_password():
+    secret = "postgresql://ann:hunter2@host/db"
+    searcher = RunSearcher(Candidates(deque()), lambda _: {"storage": secret})
+    assert b"hunter2" in cloudpickle.dumps(searcher._ray_config)  # it would be
+    assert b"hunter2" not in cloudpickle.dumps(searcher)
 
 
 @pytest.fixture

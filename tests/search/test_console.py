@@ -62,6 +62,20 @@ def test_the_live_view_reads_no_markup(tmp_path, capsys):
     assert ODD[:16] in capsys.readouterr().out  # the rest is cut at the edge
 
 
+def test_what_a_terminal_would_obey_is_shown_as_a_question_mark(capsys):
+    terminal = Terminal()
+    table = Table("a")
+    table.add_row("x\x1b[31my")
+    terminal.show(table)
+    terminal.say("one\ttwo \x1b]0;title\x07")
+    terminal.warn("three\x9b2J")
+    out, err = capsys.readouterr()
+    assert "x?[31my" in out
+    assert "?]0;title" in out
+    assert err == "warning: three?2J\n"
+    assert "\x1b" not in out
+
+
 def test_last_words_give_the_cursor_back():
     out, err = io.StringIO(), io.StringIO()
     Terminal(Console(file=out, force_terminal=True), Console(file=err)).last_words("gone")

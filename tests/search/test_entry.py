@@ -1,5 +1,6 @@
 """The real command on a tiny BERT and a tiny corpus: run, resume, export, Ctrl-C."""
 
+import contextlib
 import csv
 import json
 import os
@@ -7,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import psutil
@@ -19,6 +22,11 @@ from trainable.best import BestConfig
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).resolve().parents[2]
+SECRETS = {
+    "MLFLOW_TRACKING_PASSWORD": "hunter2-of-mlflow",
+    "AWS_SECRET_ACCESS_KEY": "hunter2-of-aws",
+    "DATABASE": "postgresql://ann:hunter2-of-pg@host/db",
+}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +57,8 @@ def run_arguments(room: Path, name: str, *argv: str) -> list[str]:
 
 
 def environment(room: Path) -> dict[str, str]:
-    return {**os.environ, "LONGTAIL_CACHE": str(room / "cache"), "PYTHONPATH": str(ROOT)}
+    own = {"LONGTAIL_CACHE": str(room / "cache"), "PYTHONPATH": str(ROOT)}
+    return {**os.environ, **SECRETS, **own}
 
 
 def run(room: Path, argv: list[str]) -> subprocess.CompletedProcess:
@@ -91,9 +100,39 @@ def test_run_resume_and_export(room):
     assert exported.returncode == 0, exported.stderr
     assert BestConfig.load(path).objective == load_search(folder).best.best_objective
 
+    texts = [done.stdout, longer.stdout, exported.stdout, done.stderr, longer.stderr]
+    assert "hunter2" not in "".join(texts)
+    files = [path for path in room.rglob("*") if path.is_file()]
+    assert len(files) > 20
+    assert [path for path in files if b"hunter2" in path.read_bytes()] == []
+
     again = run(room, run_arguments(room, "one"))
     assert again.returncode == 2
     assert again.stderr.startswith("error: search 'one' exists in")
+
+
+def check_private(family: list[psutil.Process]) -> None:
+    """No secret in any process but the one that speaks to MLflow, and no open door."""
+    told, heard = [], []
+    for child in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            words, environ = child.cmdline(), child.environ()
+            assert "hunter2" not in str(words)
+            if "search.tracking" not in words and "hunter2" in str(environ):
+                told.append(words)
+            connections = child.net_connections(kind="inet")
+            name = " ".join(words[:2])  # a raylet's arguments name the others
+            heard += [(c.laddr, name) for c in connections if c.status == psutil.CONN_LISTEN]
+    assert told == []
+    assert [words for _, words in heard if "dashboard" in words.lower()] == []
+    ours = ("gcs_server", "raylet", "ray::")  # gRPC with the token of this search
+    assert [words for _, words in heard if not any(name in words for name in ours)] == []
+    [agent] = [address for address, words in heard if "RuntimeEnvAgent" in words]
+    url = f"http://{agent.ip}:{agent.port}/get_or_create_runtime_env"
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(url, data=b"x", timeout=20)
+    caught.value.close()
+    assert caught.value.code == 401
 
 
 def test_ctrl_c_keeps_what_there_is(room):
@@ -112,8 +151,11 @@ def test_ctrl_c_keeps_what_there_is(room):
         assert time.monotonic() < deadline
         time.sleep(0.5)
     family = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=180)
+    try:
+        check_private(family)
+    finally:
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=180)
     assert process.returncode == 130, out + err
     assert "Traceback" not in out + err
     assert "interrupted; continue with: python -m search resume two" in out

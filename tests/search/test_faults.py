@@ -106,8 +106,8 @@ def wait_for(spec, child, kind, trial, epoch=None, timeout_s=120):
 
 
 def assert_gone(processes, timeout_s):
-    _, alive = psutil.wait_procs(processes, timeout=timeout_s)
-    assert [" ".join(process.cmdline()) for process in alive] == []
+    _, there = psutil.wait_procs(processes, timeout=timeout_s)
+    assert [process for process in there if process.status() != psutil.STATUS_ZOMBIE] == []
 
 
 def assert_kept(spec, before):

@@ -328,6 +328,20 @@ def test_a_terminal_gets_a_table_that_goes(spec):
     assert "\x1b[" in text
 
 
+def test_a_live_table_shows_no_characters_that_a_terminal_obeys(spec):
+    """Their texts may come from a stranger's folder."""
+    console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True)
+    with Progress(spec, console, headline="of \x1b]0;forged\x07") as progress:
+        progress(begun())
+        progress(started(0, 1001))
+        progress(ended(0, 1012, reason="\x1b[2Jgone"))
+        progress._live.refresh()
+    text = console.file.getvalue()
+    assert "of ?]0;forged" in text
+    assert "\x1b]0;" not in text
+    assert "\x1b[2J" not in text
+
+
 def test_progress_knows_of_earlier_attempts(spec):
     journal = Journal(spec.folder / "journal.jsonl")
     for event in (begun(), started(0, 1001), epoch(0, 1, 1011), ended(0, 1012)):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from search import preflight, provenance, resume, run, tuner
+from search import preflight, provenance, resume, run, strangers, tuner
 from search.cli import main
 from search.hardware import Hardware
 from search.journal import read_journal
@@ -93,6 +93,7 @@ def room(tmp_path, capsys, monkeypatch):
     room.edit(config={**room.spec.config.to_mapping(), **settings})
     told = provenance.describe_origin(room.spec, HERE, tmp_path, data="ab" * 32)
     (folder / "versions.json").write_text(json.dumps(told))
+    strangers.vouch(room.spec)
     capsys.readouterr()
     return room
 
@@ -208,7 +209,31 @@ def test_another_machine_is_a_warning(room, monkeypatch):
     )
     monkeypatch.setattr(resume, "machine_differences", lambda *_: pytest.fail("asked"))
     room.edit(address="host:6379")  # the driver trains nothing there
-    assert room.resume()[0] == 0
+    assert room.resume("--trust")[0] == 0
+
+
+def files_of(room):
+    paths = (path for path in room.folder.rglob("*") if path.is_file())
+    return {path: path.read_bytes() for path in paths if path.name != "search.lock"}
+
+
+def test_an_address_that_somebody_wrote_into_it_is_asked_for_first(room):
+    room.edit(address="evil:6379", tracking_uri="http://evil:5000")
+    before = files_of(room)
+    code, out, err = room.resume()
+    assert (code, out) == (2, "")
+    assert err.startswith(
+        "error: search 'mine' has no mark that you began it with these values on this machine. It "
+        "would run on the Ray cluster evil:6379, which can run code here; record in "
+        "http://evil:5000 with your rights; read the encoder /"
+    )
+    assert err.endswith(
+        "Go on with `python -m search resume mine --trust`, or with --address, --storage or "
+        "--tracking-uri of your own\n"
+    )
+    assert files_of(room) == before
+    assert room.resume("--trust")[0] == 0
+    assert room.resume()[0] == 0  # it is this user's now
 
 
 def test_a_search_without_versions_goes_on(room):

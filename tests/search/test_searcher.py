@@ -434,6 +434,7 @@ def test_tune_can_pickle_what_holds_live_things(search):
     copy = cloudpickle.loads(cloudpickle.dumps(search.searcher))
     assert copy.study.num_open == 0
     assert copy.metric == BEST_OBJECTIVE
+    assert copy._trial_config is None  # the spec behind it may hold passwords
     assert pickle.loads(pickle.dumps(search.study)).name == search.spec.name
 
 

@@ -228,6 +228,7 @@ def commands_of(monkeypatch, *argv):
 
 
 def test_every_attempt_at_a_new_search_has_its_name(monkeypatch, tmp_path):
+    monkeypatch.setenv("LONGTAIL_TRACKING_URI", "")  # taken back at the end
     argv = ("run", "--loss", "fl", "--dataset", "demo", "--runs-dir", str(tmp_path))
     uri = "http://me:secret@host:5000"
     seen = commands_of(monkeypatch, *argv, "--restart", "3", "--tracking-uri", uri)
@@ -235,10 +236,12 @@ def test_every_attempt_at_a_new_search_has_its_name(monkeypatch, tmp_path):
     assert name.startswith("fl-demo-")
     assert seen["folder"].parent == tmp_path
     assert seen["restarts"] == 3
-    assert seen["first"] == [*argv, "--tracking-uri", uri, "--name", name]
-    # what is secret in it is stored nowhere
-    place = ["--runs-dir", str(tmp_path)]
-    assert seen["again"] == ["resume", name, *place, "--tracking-uri", uri]
+    # what is secret in it is stored nowhere, and no child's arguments show it
+    plain = "http://host:5000"
+    assert seen["first"] == [*argv, "--tracking-uri", plain, "--name", name]
+    place = ["--runs-dir", str(tmp_path), "--trust"]
+    assert seen["again"] == ["resume", name, *place, "--tracking-uri", plain]
+    assert os.environ["LONGTAIL_TRACKING_URI"] == uri
     named = commands_of(monkeypatch, *argv, "--name", "mine", "--restart=1")
     assert named["first"] == [*argv, "--name", "mine"]
 

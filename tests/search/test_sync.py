@@ -117,22 +117,53 @@ def test_a_search_that_is_being_recorded(runs, capsys, monkeypatch):
     )
 
 
-def test_a_server_that_fails_in_between_is_one_line(runs, capsys):
+def test_a_server_that_fails_in_between_is_one_line(runs, capsys, monkeypatch):
     """The check of the address finds nothing wrong; what comes later does."""
     listing = b'{"experiments": []}'
     fine = answers("200 OK", listing, "application/json")
     broken = answers("503 Service Unavailable")
 
+    asked = []
+
     def app(environ, start_response):
-        asked = "max_results=1" in environ["QUERY_STRING"]
-        return (fine if asked else broken)(environ, start_response)
+        asked.append(environ)
+        listed = "max_results=1" in environ["QUERY_STRING"]
+        return (fine if listed else broken)(environ, start_response)
 
     server = FaultyServer(app)
-    uri = server.uri.replace("http://", "http://ann:s3cret@")
-    code, out, err = run(capsys, "mine", "--runs-dir", runs, "--tracking-uri", uri)
-    server.stop()
-    assert (code, out) == (1, "")
-    assert err == (
+    with_password = server.uri.replace("http://", "http://ann:s3cret@")
+    failed = (
         f"error: MLflow: {server.uri} does not record 'mine': it answers with HTTP 503; what is "
         "missing is sent by the same command later\n"
     )
+    told = run(capsys, "mine", "--runs-dir", runs, "--tracking-uri", with_password)
+    assert told[:2] == (1, "")
+    warning, _, rest = told[2].partition("\n")
+    assert warning.endswith("put the address into $LONGTAIL_TRACKING_URI instead")
+    assert rest == failed
+    monkeypatch.setenv("LONGTAIL_TRACKING_URI", with_password)
+    told = run(capsys, "mine", "--runs-dir", runs, "--tracking-uri", server.uri)
+    assert told == (1, "", failed)
+    assert {request.get("HTTP_AUTHORIZATION") for request in asked} == {"Basic YW5uOnMzY3JldA=="}
+    server.stop()
+
+
+def test_a_strangers_folder_is_sent_only_where_the_user_says(runs, capsys):
+    """What it names would be told with this user's password."""
+    own = f"sqlite:///{runs / 'mlflow.db'}"
+    spec = runs / "mine" / "spec.yaml"
+    spec.write_text(
+        spec.read_text().replace("tracking_uri: null", "tracking_uri: http://127.0.0.1:9")
+    )
+    code, out, err = run(capsys, "mine", "--runs-dir", runs)
+    assert (code, out) == (2, "")
+    assert "'mine' has no mark that you began it with these values on this machine" in err
+    assert "would record in http://127.0.0.1:9 with your rights" in err
+    assert "Say where to with --tracking-uri" in err
+    code, _, err = run(capsys, "mine", "--runs-dir", runs, "--tracking-uri", own)
+    assert (code, err) == (0, "")
+    (runs / "mine" / "versions.json").unlink()
+    (runs / "mine" / "versions.json").symlink_to("/etc/passwd")
+    code, out, err = run(capsys, "mine", "--runs-dir", runs, "--tracking-uri", own)
+    assert (code, out) == (2, "")
+    assert "versions.json is a symbolic link, which no search makes" in err

@@ -53,8 +53,8 @@ def test_a_store_that_fails_costs_a_warning(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(command, "log_baseline", fail)
     monkeypatch.setattr(command, "check_tracking", lambda *_: None)
-    words = ["baseline", "svm", *DEMO, "--runs-dir", str(tmp_path)]
-    assert main([*words, "--tracking-uri", "http://ann:secret@host"]) == 0
+    monkeypatch.setenv("LONGTAIL_TRACKING_URI", "http://ann:secret@host")
+    assert main(["baseline", "svm", *DEMO, "--runs-dir", str(tmp_path)]) == 0
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("warning: MLflow was not told of it (no answer from http://host")
     assert "secret" not in line

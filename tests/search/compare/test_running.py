@@ -56,6 +56,15 @@ def test_done_and_begun_searches_are_found_again(request_of):
     assert [search.state for search in plan_of(request_of)] == ["done", "begun", "new"]
 
 
+def test_a_search_is_trusted_with_what_the_command_says(request_of):
+    """Where no mark of it can be kept, the comparison goes on nonetheless."""
+    run = dataclasses.replace(request_of.run, tracking_uri="http://127.0.0.1:9")
+    said = dataclasses.replace(request_of, run=run)
+    begin(said, "fl")
+    assert [search.trusted for search in plan_of(said)] == [False, True, False]
+    assert [search.trusted for search in plan_of(request_of)] == [False, False, False]
+
+
 def test_other_options_than_it_began_with_are_refused(request_of):
     begin(request_of, "fl")
     other = dataclasses.replace(
@@ -83,6 +92,7 @@ class Stage:
         return self._act("run", request.name, terminal)
 
     def resume(self, request, terminal):
+        self.trust = request.trust
         return self._act("resume", request.name, terminal)
 
     def _act(self, verb, name, terminal):
@@ -113,6 +123,10 @@ def test_what_is_left_is_run_in_order(monkeypatch, tmp_path):
     stage = Stage(monkeypatch, tmp_path)
     assert run_searches(planned(tmp_path, bce="done", fl="begun"), Terminal.quiet()) == DONE
     assert stage.calls == [("resume", "cmp-fl"), ("run", "cmp-db")]
+    assert not stage.trust
+    begun = dataclasses.replace(planned(tmp_path, fl="begun")[1], trusted=True)
+    run_searches([*planned(tmp_path)[:1], begun], Terminal.quiet())
+    assert stage.trust
     assert stage.headlines[0].startswith("comparison: search 2 of 3, loss fl, then db, about 2 min")
     assert ", the last one" in stage.headlines[1]
 

@@ -28,8 +28,9 @@ def test_a_name_that_the_registry_does_not_take(tmp_path, capsys, name):
     assert found == f"--name takes letters, digits, '.', '-', '_' and spaces, got '{name}'"
 
 
-def test_a_store_that_cannot_be_used(tmp_path, capsys):
-    found = refused(capsys, tmp_path, "--tracking-uri", "postgresql://u:secret@h/db")
+def test_a_store_that_cannot_be_used(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("LONGTAIL_TRACKING_URI", "postgresql://u:secret@h/db")
+    found = refused(capsys, tmp_path)
     assert found.startswith("tracking URI must start with http://, https:// or sqlite:///, got")
     assert "secret" not in found
 

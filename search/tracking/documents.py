@@ -31,7 +31,11 @@ _ARTIFACTS: Final = (
 )
 _NOT_PARAMS: Final = frozenset({"name", "config", "space", "runs_dir", "tracking_uri", "address"})
 _OF_FILES: Final = frozenset({"text_column", "labels_column", "split_column", "label_separator"})
-_NOT_TAGS: Final = frozenset({"executable", "git_commit", "git_changed"})
+_NOT_TAGS: Final = frozenset(
+    {"executable", "git_commit", "git_changed", "platform", "numpy", "safetensors", "tokenizers"}
+    | {"iterative-stratification", "mlflow"}
+)
+"""Of versions.json, which is an artifact whole: what nobody looks for a run by."""
 _DIGEST: Final = 12  # characters; MLflow takes 36, tables show it whole
 
 
@@ -117,13 +121,13 @@ def spec_params(spec: Mapping[str, Any]) -> dict[str, str]:
         **{
             f"search/{name}": str(value)
             for name, value in spec.items()
-            if name not in _NOT_PARAMS and value is not None
+            if name not in _NOT_PARAMS and not (value is None or value is False or value == [])
         },
     }
 
 
 def version_tags(versions: Mapping[str, Any]) -> dict[str, str]:
-    """Versions, machine and git commit of the first attempt as tags."""
+    """Of the first attempt: versions and machine that tell runs apart, the git commit."""
     tags = {}
     for key, value in _flat(versions).items():
         name = key.rpartition("/")[2]

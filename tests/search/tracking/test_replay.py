@@ -51,6 +51,7 @@ def test_a_whole_search_is_recorded(folder, client):
     assert parent.data.tags["version.torch"] == "2.13.0"
     assert parent.data.params["loss"] == "db"
     assert parent.data.params["search/grace_period"] == "1"
+    assert not {"False", "[]", "None"} & {*parent.data.params.values()}
     assert json.loads(parent.data.params["space/learning_rate"])["high"] == 1e-3
     assert "learning_rate" not in parent.data.params
     [data] = parent.inputs.dataset_inputs

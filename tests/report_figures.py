@@ -25,5 +25,5 @@ def check(page):
         json.dumps([figure.traces, figure.layout], allow_nan=False)
         assert figure.title
         assert figure.caption or figure.name.startswith("slice-")
-    names = [figure.name for figure in page.figures]
+    names = [part.name for part in (*page.sections, *page.figures)]  # ids of the page
     assert len(set(names)) == len(names)

@@ -35,7 +35,7 @@ def _figure(rows: Sequence[tuple[str, Mapping[str, Any]]], judged: str) -> Figur
         "hoverinfo": "skip",
     }
     return Figure(
-        name="losses",
+        name="best-by-loss",
         title=f"Validation {judged} by loss",
         caption="Open diamonds: the paper's values of each loss; stars: its best trial. The search "
         "gives promising losses more trials: a loss with few of them may not be at its best, and "

@@ -19,13 +19,13 @@ from search.report_page.ranges import (
     shown_name,
 )
 from search.results import SearchRecord, TrialRecord
-from search.tables import score_notes, start_words
+from search.tables import cut_short, score_notes, start_words
 from search.words import duration, value
 from trainable.datasets.records import GROUPS
 from trainable.objectives import objective_words
 
 _NONE: Final = "-"
-_NOTED: Final = ("these scores", "test by labels", "published")
+_NOTED: Final = ("these scores", "test by labels", "over the ", "published")
 """Of the notes that a terminal has; the page says the others elsewhere."""
 
 
@@ -129,6 +129,8 @@ def _gain(record: SearchRecord, summary: Mapping[str, Any]) -> list[Number]:
     is_micro = record.spec.config.objective == "micro_f1"
     compared = confirmed["against_paper_values"] if confirmed and is_micro else None
     detail = f"macro {100 * gain['macro_f1']:+.2f}, on validation"
+    if cut := cut_short(record):
+        detail = f"{detail}; {cut}"
     if compared:
         low, high = 100 * compared["low"], 100 * compared["high"]
         detail = (
@@ -151,6 +153,7 @@ def _scores(record: SearchRecord, summary: Mapping[str, Any]) -> Table:
     if test:
         strong = frozenset({len(rows)})
         rows.append((f"best (trial {best['trial']}), test", *_cells(test)))
+    rows += [(f"{row['kind']}, test", *_cells(row["test"])) for row in summary["baselines"]]
     loss = loss_of_best(record)
     published = published_row(record.spec.config.dataset, loss)
     if published:

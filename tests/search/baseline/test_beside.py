@@ -7,6 +7,7 @@ from rich.console import Console
 
 from search.baseline.folder import folder_for, write_baseline
 from search.baseline.scored import score_svm
+from search.report_page.write import build_page
 from search.results import load_search
 from search.summary import summarize
 from search.tables import score_notes, scores_table
@@ -53,6 +54,11 @@ def test_is_a_row_and_a_note(folder, scored):
     assert f"{100 * scored.report['micro_f1']:.2f}/{100 * scored.report['macro_f1']:.2f}" in row
     note = "over the svm on test (95 %): micro +0.00 (+0.00 to +0.00), macro +0.00"
     assert any(line.startswith(note) for line in score_notes(record, summary))
+    page = build_page(record, [], runs_dir="runs", now=record.began + 1000)
+    [table] = [p for p in page.sections[0].parts if getattr(p, "title", "") == "F1 in per cent"]
+    [cells] = [row for row in table.rows if row[0] == "svm, test"]
+    assert cells[1] == f"{100 * scored.report['micro_f1']:.2f}"
+    assert any(line.startswith(f"O{note[1:]}") for line in table.notes)
 
 
 @pytest.mark.parametrize("damage", ["none", "broken", "other documents"])

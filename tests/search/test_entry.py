@@ -57,8 +57,10 @@ def run_arguments(room: Path, name: str, *argv: str) -> list[str]:
 
 
 def environment(room: Path) -> dict[str, str]:
+    """A user's: what other tests of this process told Ray is not in it."""
     own = {"LONGTAIL_CACHE": str(room / "cache"), "PYTHONPATH": str(ROOT)}
-    return {**os.environ, **SECRETS, **own}
+    inherited = {name: text for name, text in os.environ.items() if not name.startswith("RAY_")}
+    return {**inherited, **SECRETS, **own}
 
 
 def run(room: Path, argv: list[str]) -> subprocess.CompletedProcess:

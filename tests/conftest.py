@@ -1,12 +1,17 @@
 """Settings that every tier needs before torch is imported."""
 
 import os
+import signal
 
 # tiny models: two threads that wait for each other are slower than one
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings
+
+# a shell's background job ignores Ctrl-C, and so would every process that a test sends it to
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # a busy machine is no failure
 settings.register_profile("patient", deadline=None)

@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 
 from search.results import SearchRecord, TrialRecord
+from search.words import in_percent
 from spaces import AUTO, LOSS
 
 
@@ -18,6 +19,11 @@ def losses_in_numbers(record: SearchRecord) -> dict[str, Any]:
     if record.spec.space.loss != AUTO:
         return {}
     return {"by_loss": {loss: _numbers(record, loss) for loss in record.spec.space.losses}}
+
+
+def losses_ranked(summary: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """`by_loss` of a summary, best loss first."""
+    return sorted(summary["by_loss"].items(), key=lambda item: -(item[1]["objective"] or 0.0))
 
 
 def losses_table(summary: Mapping[str, Any]) -> Table | None:
@@ -36,15 +42,14 @@ def losses_table(summary: Mapping[str, Any]) -> Table | None:
     table.add_column("loss", no_wrap=True)
     for name in ("trials", "completed", "paper's values", "best", "trial"):
         table.add_column(name, justify="right", no_wrap=True)
-    rows = summary["by_loss"].items()
-    for loss, row in sorted(rows, key=lambda item: -(item[1]["objective"] or 0.0)):
+    for loss, row in losses_ranked(summary):
         best = row["trial"]
         table.add_row(
             loss,
             str(row["trials"]),
             str(row["completed"]),
-            _percent(row["paper_values"]),
-            _percent(row["objective"]),
+            in_percent(row["paper_values"]),
+            in_percent(row["objective"]),
             "-" if best is None else str(best),
             style="bold" if summary["best"] and best == summary["best"]["trial"] else "",
         )
@@ -76,7 +81,3 @@ def _numbers(record: SearchRecord, loss: str) -> dict[str, Any]:
         "objective": None if best is None else best.best_objective,
         "paper_values": None if paper is None else paper.best_objective,
     }
-
-
-def _percent(score: float | None) -> str:
-    return "-" if score is None else f"{100 * score:.2f}"

@@ -57,8 +57,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def _dispatch(options: argparse.Namespace, terminal: "Terminal") -> int:
-    from search.commands import COMMANDS
+    from search.commands import COMMANDS, warn_of_passwords
 
+    warn_of_passwords(options, terminal)
     return COMMANDS[options.command](options, terminal)
 
 

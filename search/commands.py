@@ -19,8 +19,6 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Search, log, evaluate and export."""
     from search.request import RunRequest
 
-    if options.restart is None:
-        _warn_of_passwords(options, terminal)
     names = {field.name for field in dataclasses.fields(RunRequest)}
     said = {name: value for name, value in vars(options).items() if name in names}
     lists = {"settings": tuple(options.settings), "points": tuple(options.points)}
@@ -42,7 +40,6 @@ def resume(options: argparse.Namespace, terminal: Terminal) -> int:
     from search.resume import ResumeRequest, resume_changes
     from search.run import resume_search
 
-    _warn_of_passwords(options, terminal)
     request = ResumeRequest(
         name=options.name,
         runs_dir=options.runs_dir,
@@ -163,7 +160,6 @@ def baseline(options: argparse.Namespace, terminal: Terminal) -> int:
     """Train a simple model to compare with."""
     from search.baseline.command import run_baseline
 
-    _warn_of_passwords(options, terminal)
     return run_baseline(options, terminal)
 
 
@@ -171,7 +167,6 @@ def compare(options: argparse.Namespace, terminal: Terminal) -> int:
     """Compare losses."""
     from search.compare.command import run_compare
 
-    _warn_of_passwords(options, terminal)
     return run_compare(options, terminal)
 
 
@@ -182,7 +177,6 @@ def sync(options: argparse.Namespace, terminal: Terminal) -> int:
 
     if (options.name is None) != options.all:
         raise UsageError("give the NAME of a search, or --all: see `python -m search sync --help`")
-    _warn_of_passwords(options, terminal)
     uri = absolute_uri(options.tracking_uri)
     if not options.all:
         return sync_search(_folder_of(options), uri, terminal, as_json=options.json)
@@ -210,7 +204,6 @@ def register(options: argparse.Namespace, terminal: Terminal) -> int:
     """Register a trained model."""
     from search.models.register import register
 
-    _warn_of_passwords(options, terminal)
     where = options.tracking_uri, _runs_dir(options)
     return register(options.model, options.name, *where, terminal)
 
@@ -234,7 +227,8 @@ def _folder_of(options: argparse.Namespace) -> Path:
     return find_search(options.name, _runs_dir(options))
 
 
-def _warn_of_passwords(options: argparse.Namespace, terminal: Terminal) -> None:
+def warn_of_passwords(options: argparse.Namespace, terminal: Terminal) -> None:
+    """Of addresses on the command line of any command, once."""
     from search.credentials import VARIABLES, has_credentials
 
     for name, variable in VARIABLES.items():
@@ -271,7 +265,6 @@ def _supervised(options: argparse.Namespace, name: str, terminal: Terminal) -> i
 
     if options.restart < 0:
         raise UsageError(f"--restart must be at least 0, got {options.restart}")
-    _warn_of_passwords(options, terminal)
     argv, variables = concealed(without_restart(options.argv))
     again, more = concealed(resume_arguments(options, name))
     os.environ.update(variables | more)  # of the children

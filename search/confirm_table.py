@@ -6,10 +6,10 @@ from typing import Any, Final
 from rich import box
 from rich.table import Table
 
+from search.words import in_percent
 from trainable.objectives import objective_words
 
 _CONVINCING: Final = 0.05
-_NONE: Final = "-"
 
 
 def confirmation_table(confirmed: Mapping[str, Any], paper_words: str) -> Table:
@@ -29,9 +29,9 @@ def confirmation_table(confirmed: Mapping[str, Any], paper_words: str) -> Table:
     for row in confirmed["candidates"]:
         table.add_row(
             str(row["trial"]),
-            _percent(row["search_objective"]),
-            _percent(row["mean"]),
-            _percent(row["sd"]),
+            in_percent(row["search_objective"]),
+            in_percent(row["mean"]),
+            in_percent(row["sd"]),
             str(row["n"]),
             ", ".join(_remarks(row, confirmed["winner"], paper_words)),
             style="bold" if row["trial"] == confirmed["winner"] else "",
@@ -102,7 +102,3 @@ def _remarks(row: Mapping[str, Any], winner: int | None, paper_words: str) -> li
     for run in row["broken"]:
         remarks.append(f"out: {run['status'].replace('_', ' ')} with seed {run['seed']}")
     return remarks
-
-
-def _percent(score: float | None) -> str:
-    return _NONE if score is None else f"{100 * score:.2f}"

@@ -128,6 +128,10 @@ class SearchRecord:
                 found, number = trial, trial.number
         return found
 
+    def planned_epochs(self, trial: TrialRecord) -> int:
+        """How long a trial would train if nothing stopped it."""
+        return int(trial.params.get("epochs", self.spec.config.epochs))
+
     def confirmed_run(self, run: ConfirmRun) -> TrialRecord:
         """A run of the confirmation as a record of its trial."""
         trial = next(trial for trial in self.trials if trial.number == run.trial)

@@ -265,7 +265,7 @@ def cut_short(record: SearchRecord) -> str:
     start = record.paper
     if start is None or start.seed is not None or start.status in ("completed", *OPEN_STATUSES):
         return ""  # a confirmation trains it whole
-    planned = int(start.params.get("epochs", record.spec.config.epochs))
+    planned = record.planned_epochs(start)
     ended = start.status.replace("_", " ")
     return f"trial {start.number} {ended} after {len(start.epochs)} of {planned} epochs"
 

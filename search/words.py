@@ -18,6 +18,15 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes % 60 else f"{minutes // 60} h"
 
 
+def in_percent(score: float | None) -> str:
+    """A score in per cent; a dash where there is none.
+
+    >>> in_percent(0.87654), in_percent(None)
+    ('87.65', '-')
+    """
+    return "-" if score is None else f"{100 * score:.2f}"
+
+
 def value(item: Any) -> str:
     """A setting's value in few characters.
 

@@ -21,8 +21,8 @@ def stopped_by_asha(record: SearchRecord) -> list[TrialRecord]:
 def saved_by_asha(record: SearchRecord) -> tuple[int, int]:
     """Epochs that the stopped trials did not train, and all that ended trials could have had."""
     ended = [trial for trial in record.trials if trial.ended is not None]
-    saved = sum(_planned(record, t) - len(t.epochs) for t in stopped_by_asha(record))
-    return saved, sum(_planned(record, trial) for trial in ended)
+    saved = sum(record.planned_epochs(t) - len(t.epochs) for t in stopped_by_asha(record))
+    return saved, sum(record.planned_epochs(trial) for trial in ended)
 
 
 def trial_seconds(record: SearchRecord, now: float) -> float:
@@ -64,10 +64,6 @@ def cost_section(record: SearchRecord, summary: Mapping[str, Any], now: float) -
 def _confirm_seconds(record: SearchRecord) -> float:
     runs = record.confirmation.runs.values() if record.confirmation else ()
     return sum(run.ended - run.started for run in runs if run.ended is not None)
-
-
-def _planned(record: SearchRecord, trial: TrialRecord) -> int:
-    return int(trial.params.get("epochs", record.spec.config.epochs))
 
 
 def _by_status(record: SearchRecord) -> Table:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from search.by_loss import losses_ranked
 from search.report_page.figures import axis, layout, percent, plain
-from search.report_page.parts import Figure, Part, Section, Table, Text
+from search.report_page.parts import Figure, Section, Table, Text
 from search.results import SearchRecord
+from search.words import in_percent
 from trainable.objectives import objective_words
 
 
@@ -13,15 +15,11 @@ def losses_section(record: SearchRecord, summary: Mapping[str, Any]) -> Section 
     """A picture and a table, best loss first; None where one loss was searched."""
     if "by_loss" not in summary:
         return None
-    rows = sorted(summary["by_loss"].items(), key=lambda row: -(row[1]["objective"] or 0.0))
+    rows = losses_ranked(summary)
     judged = objective_words(record.spec.config.objective)
     scored = [(loss, row) for loss, row in rows if row["objective"] is not None]
-    parts: list[Part] = [_table(rows, summary, judged)]
-    if scored:
-        parts.insert(0, _figure(scored, judged))
-    else:
-        parts.insert(0, Text(text="No trial has finished an epoch yet."))
-    return Section(name="losses", title="Losses", parts=tuple(parts))
+    seen = _figure(scored, judged) if scored else Text(text="No trial has finished an epoch yet.")
+    return Section(name="losses", title="Losses", parts=(seen, _table(rows, summary, judged)))
 
 
 def _figure(rows: Sequence[tuple[str, Mapping[str, Any]]], judged: str) -> Figure:
@@ -83,7 +81,7 @@ def _table(
         (
             loss,
             *(f"{row[field]:,}" for field in ("trials", "completed")),
-            *(_score(row[field]) for field in ("paper_values", "objective")),
+            *(in_percent(row[field]) for field in ("paper_values", "objective")),
             "-" if row["trial"] is None else str(row["trial"]),
         )
         for loss, row in rows
@@ -98,7 +96,3 @@ def _table(
             if winner is not None and row["trial"] == winner
         ),
     )
-
-
-def _score(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.2f}"

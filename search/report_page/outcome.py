@@ -20,7 +20,7 @@ from search.report_page.ranges import (
 )
 from search.results import SearchRecord, TrialRecord
 from search.tables import cut_short, score_notes, start_words
-from search.words import duration, value
+from search.words import duration, in_percent, value
 from trainable.datasets.records import GROUPS
 from trainable.objectives import objective_words
 
@@ -175,11 +175,7 @@ def _scores(record: SearchRecord, summary: Mapping[str, Any]) -> Table:
 
 def _cells(scores: Mapping[str, Any]) -> list[str]:
     parts = (scores, *(scores.get(group) or {} for group in GROUPS))
-    return [_percent(part.get(score)) for part in parts for score in ("micro_f1", "macro_f1")]
-
-
-def _percent(score: float | None) -> str:
-    return _NONE if score is None else f"{100 * score:.2f}"
+    return [in_percent(part.get(score)) for part in parts for score in ("micro_f1", "macro_f1")]
 
 
 def _published(row: PublishedRow) -> list[str]:

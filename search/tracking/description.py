@@ -7,6 +7,7 @@ from typing import Any, Final
 from search.confirmation import Confirmation, ConfirmRun
 from search.tracking.confirm_messages import ConfirmTranslator
 from search.tracking.links import RUN_PAGE, VIEW_PAGE
+from search.words import in_percent
 from trainable.objectives import objective_words
 
 _GROUPS = ("head", "medium", "tail")
@@ -110,7 +111,7 @@ def _confirmed(
 ) -> str:
     number, seeds = run.trial, ", ".join(map(str, found.compared))
     rows = [
-        f"| {trial} | {_percent(found.mean(trial))} | {_percent(found.spread(trial))} |"
+        f"| {trial} | {in_percent(found.mean(trial))} | {in_percent(found.spread(trial))} |"
         for trial in found.trials
     ]
     means = "| trial | mean | sd |\n| --- | ---: | ---: |\n" + "\n".join(rows)
@@ -126,10 +127,6 @@ def _confirmed(
 def _settings(params: Mapping[str, Any]) -> str:
     rows = "\n".join(f"| {key} | {_value(value)} |" for key, value in params.items())
     return f"| setting | value |\n| --- | --- |\n{rows}"
-
-
-def _percent(score: float | None) -> str:
-    return "-" if score is None else f"{100 * score:.2f}"
 
 
 def _test(report: Mapping[str, Any]) -> str:

@@ -147,27 +147,15 @@ def test_eta_before_an_end_counts_all_epochs(spec):
 
 
 def test_eta_learns_from_the_trials_that_ended(spec):
-    state = fold(
-        spec,
-        begun(),
-        started(0, 1000),
-        started(1, 1000),
-        epoch(0, 1, 1010),
-        epoch(1, 1, 1010),
-        ended(1, 1020, "stopped", ""),
+    events = (
+        *(begun(), started(0, 1000), started(1, 1000)),
+        *(epoch(0, 1, 1010), epoch(1, 1, 1010), ended(1, 1020, "stopped", "")),
     )
+    state = fold(spec, *events)
     # trials last 20 s: trial 0 is at its average, so its 4 epochs count; 2 to come
     assert eta_s(state, 1020.0) == pytest.approx((40 + 2 * 20) / 2)
     # no lane can be quicker than its own trial
-    alone = fold(
-        spec.replace(trials=2),
-        begun(),
-        started(0, 1000),
-        started(1, 1000),
-        epoch(0, 1, 1010),
-        epoch(1, 1, 1010),
-        ended(1, 1020, "stopped", ""),
-    )
+    alone = fold(spec.replace(trials=2), *events)
     assert eta_s(alone, 1020.0) == pytest.approx(40)
 
 
